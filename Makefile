@@ -1,0 +1,51 @@
+# make demo   everything at once, embedded          make test   everything that proves it
+# make lock   renew the pinned versions             make clean  remove the environment
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: demo test lint format lock wheel clean
+demo: .venv/.run
+	@$(BIN)/mailer demo $(ARGS)
+
+test: .venv/.test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: .venv/.test
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+wheel: .venv/.test
+	@$(BIN)/python -m hatchling build -t wheel
+
+# The lock files are plain requirement lists with hashes, so that pip alone can install them.
+lock: .venv/.lock
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --extra checkout pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --extra checkout --extra test -c requirements.lock pyproject.toml -o requirements-test.lock
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "mailer needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/.run: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Installing mailer into .venv ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+.venv/.test: requirements-test.lock .venv/.run
+	@echo "Installing the test tools into .venv ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-test.lock
+	@touch $@
+
+.venv/.lock: | .venv/bin/python
+	@$(BIN)/pip install -q --disable-pip-version-check uv
+	@touch $@
+
+clean:
+	@rm -rf .venv dist .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,168 @@
+"""Where rows live: the engine, transactions, the schema's version.
+
+Transactions open at the edges (`with database.write() as session`) and never span a network call. SQLite runs in
+WAL mode with synchronous=FULL: what is committed survives a power cut. A writing transaction takes SQLite's one
+write lock at its start (BEGIN IMMEDIATE), because one that begins as a reader cannot wait for it later.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlmodel import Session
+
+from mailer.errors import MailerError
+from mailer.resources import resource
+
+BUSY_SECONDS = 10
+"""How long a writer waits for another one on SQLite."""
+
+
+class DatabaseError(MailerError):
+    """The database cannot be used; the message says why and what to do. Nothing of the transaction was kept."""
+
+
+class SchemaError(DatabaseError):
+    """The tables are older or newer than this program."""
+
+
+class Database:
+    """One database. `url`: sqlite:///FILE or postgresql+psycopg://…"""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = make_url(url)
+        except ArgumentError:
+            raise DatabaseError(
+                "MAILER_DATABASE_URL is not a database address. Write sqlite:///mailer.db"
+                " or postgresql+psycopg://USER:PASSWORD@HOST/NAME."
+            ) from None
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        try:
+            self.engine = _sqlite_engine(self.url) if self.is_sqlite else sa.create_engine(self.url, pool_pre_ping=True)
+        except (ModuleNotFoundError, ArgumentError) as error:
+            raise DatabaseError(f"MAILER_DATABASE_URL: {error}.") from None
+        self._writing = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The file, where the database is one."""
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one moment of the data and writes nothing."""
+        with self._acting(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose changes are committed at the end, all of them, or none on any exception."""
+        with self._acting(self._writing) as session:
+            yield session
+            session.commit()
+
+    @contextmanager
+    def _acting(self, engine: sa.Engine) -> Iterator[Session]:
+        try:
+            with Session(engine, expire_on_commit=False) as session:
+                yield session
+        except OperationalError as error:
+            raise self._explained(error) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise self._explained(error) from error
+            raise
+
+    def _explained(self, error: DBAPIError) -> DatabaseError:
+        words = str(error.orig)
+        where = self.url.render_as_string(hide_password=True)
+        for sign, meaning in _MEANINGS:
+            if sign in words:
+                return DatabaseError(f"{where}: {meaning}")
+        return DatabaseError(f"{where}: {words.splitlines()[0]}. Nothing was changed; try again when it is mended.")
+
+    # Schema
+
+    def migrate(self, revision: str = "head") -> None:
+        """Brings the tables to `revision` (an id, "head" or "base"), up or down."""
+        self.check_reachable()
+        with self._acting(self.engine):
+            config = self._alembic()
+            if revision == "base" or self._is_behind(revision):
+                command.downgrade(config, revision)
+            else:
+                command.upgrade(config, revision)
+
+    def check_reachable(self) -> None:
+        """Raises DatabaseError where the database cannot be opened."""
+        with self.read() as session:
+            session.connection().exec_driver_sql("SELECT 1")
+
+    def check_schema(self) -> None:
+        """Raises SchemaError unless the tables are the ones this program was written for."""
+        head, current = self._script().get_current_head(), self.revision()
+        if current == head:
+            return
+        if current is None:
+            raise SchemaError("The database has no tables yet. Type: mailer migrate")
+        if current in {script.revision for script in self._script().walk_revisions()}:
+            raise SchemaError(f"The database is at revision {current}, this program needs {head}. Type: mailer migrate")
+        raise SchemaError(
+            f"The database is at revision {current}, which this program does not know. Install the newer mailer again."
+        )
+
+    def revision(self) -> str | None:
+        """The id of the tables' revision, None for an empty database."""
+        with self.read() as session:
+            return MigrationContext.configure(session.connection()).get_current_revision()
+
+    def _is_behind(self, revision: str) -> bool:
+        ancestors = {script.revision for script in self._script().iterate_revisions(self.revision() or "base", "base")}
+        return revision in ancestors - {self.revision()}
+
+    def _script(self) -> ScriptDirectory:
+        return ScriptDirectory.from_config(self._alembic())
+
+    def _alembic(self) -> Config:
+        config = Config()
+        config.set_main_option("script_location", str(resource("migrations")))
+        config.attributes["engine"] = self.engine
+        return config
+
+
+_MEANINGS = (
+    ("database is locked", f"another program held the database for {BUSY_SECONDS} seconds. Try again."),
+    ("readonly database", "the file or its folder cannot be written. Give this user the right to, and try again."),
+    ("unable to open database file", "it cannot be opened. Does its folder exist, and may this user write there?"),
+    ("file is not a database", "this is not an SQLite database. Check MAILER_DATABASE_URL."),
+    ("database disk image is malformed", "the file is damaged. Stop mailer and restore a backup."),
+    ("disk is full", "the disk is full. Make room; mailer goes on where it stopped."),
+    ("disk I/O error", "the disk reports an error. Check it; mailer goes on where it stopped."),
+    ("no such table", "the database has no tables yet. Type: mailer migrate"),
+)
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions by itself
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+    return engine

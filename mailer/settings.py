@@ -1,0 +1,184 @@
+"""What an operator can set: environment variables with the prefix MAILER_, or lines of a .env file.
+
+A secret X can also come from the file that X_FILE names (container and systemd credentials). Every setting is
+explained in .env.example, which a test holds against this file.
+"""
+
+import enum
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from mailer.errors import MailerError
+
+PREFIX = "MAILER_"
+
+
+class SettingsError(MailerError):
+    """A setting is missing or senseless; the message names it."""
+
+
+class TlsPolicy(enum.StrEnum):
+    """How the connection to the relay is protected."""
+
+    REQUIRED = "required"  #: encrypted or not at all; the certificate is not checked
+    VERIFIED = "verified"  #: encrypted, and the certificate must be valid for the relay's name
+    OFF = "off"  #: plain text: only for a relay on this machine or network
+
+
+def _address_to_listen_on(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError("write it as HOST:PORT, such as 127.0.0.1:8080")
+    return value
+
+
+def _secret_of_some_length(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 32:
+        raise ValueError("it is shorter than 32 characters; mailer init writes a good one")
+    return value
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+ListenAddress = Annotated[str, AfterValidator(_address_to_listen_on)]
+Secret = Annotated[SecretStr, AfterValidator(_secret_of_some_length)]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = "sqlite:///mailer.db"
+    secret_key: Secret
+    previous_secret_keys: Annotated[list[Secret], NoDecode] = []
+    address_key: Secret
+
+    link_hosts: Annotated[list[str], NoDecode] = Field(min_length=1)
+    listen: ListenAddress = "127.0.0.1:8080"
+    trusted_proxies: Annotated[list[str], NoDecode] = []
+    mail_domain: str
+
+    relay_host: str
+    relay_port: int = Field(default=587, ge=1, le=65535)
+    relay_username: str | None = None
+    relay_password: SecretStr | None = None
+    relay_tls: TlsPolicy | None = None
+    relay_connections: int = Field(default=10, ge=1, le=200)
+    relay_timeout_seconds: float = Field(default=60, gt=0)
+
+    confirmation_hours: int = Field(default=72, ge=1, le=24 * 30)
+    confirmation_window_minutes: int = Field(default=15, ge=0, le=24 * 60)
+    session_hours: int = Field(default=12, ge=1, le=24 * 30)
+    log_level: str = "info"
+
+    _split_lists = field_validator("previous_secret_keys", "link_hosts", "trusted_proxies", mode="before")(_split)
+
+    @field_validator("link_hosts")
+    @classmethod
+    def _link_hosts_are_origins(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            parts = urlsplit(host)
+            if parts.scheme not in ("https", "http") or not parts.netloc or parts.path not in ("", "/") or parts.query:
+                raise ValueError(f"{host!r} is not an origin; write it as https://news.example.org")
+        return [host.rstrip("/") for host in hosts]
+
+    @field_validator("mail_domain")
+    @classmethod
+    def _mail_domain_is_a_domain(cls, domain: str) -> str:
+        if not domain.isascii() or "@" in domain or "." not in domain or any(c.isspace() for c in domain):
+            raise ValueError("write the bare domain, in ASCII, such as bounces.example.org")
+        return domain.lower()
+
+    @field_validator("log_level")
+    @classmethod
+    def _log_level_is_known(cls, level: str) -> str:
+        if level.lower() not in ("debug", "info", "warning", "error"):
+            raise ValueError("write debug, info, warning or error")
+        return level.lower()
+
+    @model_validator(mode="after")
+    def _password_has_a_user(self) -> Self:
+        if (self.relay_username is None) != (self.relay_password is None):
+            raise ValueError("MAILER_RELAY_USERNAME and MAILER_RELAY_PASSWORD go together; set both or neither")
+        return self
+
+    @property
+    def tls_policy(self) -> TlsPolicy:
+        """The policy in force: what is set, else off for a relay on this machine and required for any other."""
+        return self.relay_tls or (TlsPolicy.OFF if _is_loopback(self.relay_host) else TlsPolicy.REQUIRED)
+
+    @property
+    def secret_keys(self) -> list[str]:
+        """The key that signs, then those that are still honoured."""
+        return [key.get_secret_value() for key in (self.secret_key, *self.previous_secret_keys)]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _SecretFiles(settings_cls), env_settings, dotenv_settings
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads MAILER_X from the file that MAILER_X_FILE names. Setting both is a contradiction, and said so."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # pragma: no cover  (abstract)
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {**dotenv_values(str(self.config.get("env_file") or "")), **os.environ}
+        found = {}
+        for name in ("secret_key", "previous_secret_keys", "address_key", "relay_password"):
+            variable = f"{PREFIX}{name.upper()}"
+            path = values.get(f"{variable}_FILE")
+            if not path:
+                continue
+            if values.get(variable):
+                raise SettingsError(f"{variable} and {variable}_FILE are both set. Keep one.")
+            try:
+                found[name] = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"{variable}_FILE: cannot read {path}: {_cause(error)}.") from None
+        return found
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings in force. Raises SettingsError naming every variable that is missing or senseless."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_line(problem) for problem in error.errors())) from None
+
+
+def _line(problem: Any) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return f"{message}."
+    variable = PREFIX + str(problem["loc"][0]).upper()
+    if problem["type"] == "missing":
+        return f"{variable} is not set. Put it in .env or the environment; .env.example explains it."
+    return f"{variable}: {message}."
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _cause(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"

@@ -1,0 +1,343 @@
+"""The data model on one page: rows without behaviour.
+
+    Publication ─┬─ Edition ──── Subscription ── Subscriber        Suppression (by keyed hash, outlives its Subscriber)
+                 │                  └─ Consent (append-only)
+                 └─ Issue ─┬─ Translation, Picture
+                           └─ Message (one per edition, rendered once)
+    Delivery (issue × subscription, or one automatic mail) ── Attempt ── Worker
+    User ── UserSession, ApiToken
+
+Times are aware UTC. A status changes only along its room's table of transitions.
+"""
+
+import enum
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, Integer, LargeBinary, MetaData, UniqueConstraint, text
+from sqlalchemy import Enum as SqlEnum
+from sqlmodel import Field, SQLModel
+
+from mailer.delivery.states import AttemptOutcome, DeliveryStatus
+from mailer.issues.states import IssueStatus
+from mailer.subscribers.states import SubscriptionStatus
+
+# Before any table: Alembic's batch operations find constraints on SQLite by these names.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata: MetaData = SQLModel.metadata
+
+_NEVER_REUSED = {"sqlite_autoincrement": True}  # rows that tokens name: an old link must not fit a new row
+
+_BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only in a column called INTEGER
+
+
+def _one_of(words: type[enum.StrEnum], name: str) -> Any:
+    """A text column that holds only these words, as they are written."""
+    return SqlEnum(
+        words,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=16,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class UncertainPolicy(enum.StrEnum):
+    """What becomes of a delivery whose answer is not known."""
+
+    RESEND = "resend"  #: goes out again under the same Message-ID; receivers fold such copies
+    HOLD = "hold"  #: waits for the operator
+
+
+class Publication(SQLModel, table=True):
+    """One newsletter. An installation can hold several."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    slug: str = Field(unique=True, max_length=64)  #: in addresses and links
+    names: dict[str, str] = Field(sa_type=JSON)  #: language -> name
+    sender_address: str
+    contact_address: str  #: the editors, shown in every mail
+    list_id: str  #: RFC 2919, without the angle brackets
+    postal_address: dict[str, str] = Field(sa_type=JSON)  #: language -> address
+    accent: str = Field(max_length=7)  #: "#rrggbb"
+    time_zone: str
+    weekly_slot: str  #: cron rule, in time_zone
+    uncertain_policy: UncertainPolicy = Field(
+        default=UncertainPolicy.RESEND, sa_type=_one_of(UncertainPolicy, "uncertain_policy")
+    )
+    created_at: datetime
+
+
+class Edition(SQLModel, table=True):
+    """What a reader chooses: `en` -> [en]; `be-ru` -> [be, ru], both in one mail."""
+
+    __table_args__ = (UniqueConstraint("publication_id", "code"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    publication_id: int = Field(foreign_key="publication.id")
+    code: str = Field(max_length=32)
+    label: str
+    languages: list[str] = Field(sa_type=JSON)
+    position: int  #: order on the form
+    offered: bool = True  #: on the form; readers of an edition that is no longer offered keep it
+
+
+class Issue(SQLModel, table=True):
+    """One period of a publication."""
+
+    __table_args__ = (UniqueConstraint("publication_id", "slug"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    publication_id: int = Field(foreign_key="publication.id")
+    slug: str = Field(max_length=64)
+    first_day: date
+    last_day: date
+    status: IssueStatus = Field(default=IssueStatus.DRAFT, sa_type=_one_of(IssueStatus, "status"))
+    added_at: datetime
+    scheduled_at: datetime | None = None  #: when it is due to go out
+    began_at: datetime | None = None  #: when its deliveries were written; the Date of its mails
+    finished_at: datetime | None = None
+
+
+class Translation(SQLModel, table=True):
+    """One issue in one language, as it was written."""
+
+    issue_id: int = Field(foreign_key="issue.id", primary_key=True, ondelete="CASCADE")
+    language: str = Field(primary_key=True, max_length=16)
+    title: str
+    source: str  #: the whole Markdown file
+
+
+class Picture(SQLModel, table=True):
+    """A picture of an issue, fitted for mail."""
+
+    issue_id: int = Field(foreign_key="issue.id", primary_key=True, ondelete="CASCADE")
+    name: str = Field(primary_key=True)
+    media_type: str
+    width: int
+    height: int
+    content: bytes = Field(sa_type=LargeBinary)
+
+
+class Message(SQLModel, table=True):
+    """One issue in one edition as bytes with slots: what every reader of the edition gets, kept as proof."""
+
+    __table_args__ = (UniqueConstraint("issue_id", "edition_id", "digest"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    issue_id: int = Field(foreign_key="issue.id")
+    edition_id: int = Field(foreign_key="edition.id")
+    digest: str = Field(max_length=64)  #: SHA-256 of content
+    content: bytes = Field(sa_type=LargeBinary)  #: rendering.message.Message.dump()
+    rendered_at: datetime
+
+
+class Subscriber(SQLModel, table=True):
+    """An address."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    address: str  #: as email-validator normalises it
+    address_hash: str = Field(unique=True, max_length=64)  #: keyed, of the case-folded address
+    domain: str  #: ASCII, lower case: the destination
+    created_at: datetime
+
+
+class Subscription(SQLModel, table=True):
+    """A subscriber's reading of one edition."""
+
+    __table_args__ = (
+        UniqueConstraint("subscriber_id", "edition_id"),
+        Index("ix_subscription_edition_id_status", "edition_id", "status"),
+        _NEVER_REUSED,
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    subscriber_id: int = Field(foreign_key="subscriber.id", ondelete="CASCADE")
+    edition_id: int = Field(foreign_key="edition.id")
+    status: SubscriptionStatus = Field(sa_type=_one_of(SubscriptionStatus, "status"))
+    language: str = Field(max_length=16)  #: of pages and automatic mail
+    created_at: datetime
+    changed_at: datetime
+
+
+class ConsentEvent(enum.StrEnum):
+    REQUESTED = "requested"
+    CONFIRMED = "confirmed"
+    LEFT = "left"
+
+
+class Consent(SQLModel, table=True):
+    """Evidence, append-only: who agreed to what, in which words, when and how (GDPR art. 7)."""
+
+    __table_args__ = (_NEVER_REUSED,)
+
+    id: int | None = Field(default=None, primary_key=True)
+    subscription_id: int = Field(foreign_key="subscription.id", index=True, ondelete="CASCADE")
+    event: ConsentEvent = Field(sa_type=_one_of(ConsentEvent, "event"))
+    at: datetime
+    wording: str  #: what the reader was shown, word for word
+    language: str = Field(max_length=16)  #: of the wording
+    source: str  #: the form, link or command it came by
+    network: str  #: truncated: /24 of IPv4, /48 of IPv6; "" where none is known
+    request_id: int | None = Field(default=None, foreign_key="consent.id")  #: what a confirmation confirms
+
+
+class SuppressionReason(enum.StrEnum):
+    BOUNCE = "bounce"
+    COMPLAINT = "complaint"
+    OPERATOR = "operator"
+    ERASED = "erased"
+
+
+class Suppression(SQLModel, table=True):
+    """An address that gets no mail. Erasing a subscriber leaves the keyed hash, so that the opt-out survives."""
+
+    __table_args__ = (Index("ix_suppression_address_hash_lifted_at", "address_hash", "lifted_at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    address_hash: str = Field(max_length=64)
+    address: str | None = None  #: gone after erasure
+    publication_id: int | None = Field(default=None, foreign_key="publication.id")  #: None: every publication
+    reason: SuppressionReason = Field(sa_type=_one_of(SuppressionReason, "reason"))
+    note: str = ""
+    added_at: datetime
+    added_by: str
+    lifted_at: datetime | None = None
+    lifted_by: str | None = None
+
+
+class DeliveryKind(enum.StrEnum):
+    ISSUE = "issue"
+    CONFIRMATION = "confirmation"
+    WELCOME = "welcome"
+    NOTICE = "notice"
+    TEST = "test"
+
+
+class Delivery(SQLModel, table=True):
+    """One mail to one reader, written before anything of it is sent. The row decides."""
+
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "issue_id"),  # every reader gets every issue once
+        Index(
+            "uq_delivery_consent_id_kind",
+            "consent_id",
+            "kind",
+            unique=True,
+            sqlite_where=text("consent_id IS NOT NULL"),
+            postgresql_where=text("consent_id IS NOT NULL"),
+        ),
+        # What is due, an issue at a time; automatic mail is the stream without an issue.
+        Index(
+            "ix_delivery_issue_id_due_at",
+            "issue_id",
+            "due_at",
+            "id",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+        Index("ix_delivery_issue_id_status", "issue_id", "status"),
+        CheckConstraint("(due_at IS NOT NULL) = (status IN ('queued', 'deferred'))", name="due_while_waiting"),
+        _NEVER_REUSED,
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_BIG)
+    kind: DeliveryKind = Field(sa_type=_one_of(DeliveryKind, "kind"))
+    issue_id: int | None = Field(default=None, foreign_key="issue.id")
+    edition_id: int = Field(foreign_key="edition.id")
+    message_id: int | None = Field(default=None, foreign_key="message.id")  #: None: rendered from its kind's template
+    subscription_id: int | None = Field(default=None, foreign_key="subscription.id", ondelete="SET NULL")
+    consent_id: int | None = Field(default=None, foreign_key="consent.id", ondelete="SET NULL")
+    recipient: str | None = None  #: only where there is no subscription: test mail
+    destination: str  #: the receiving domain
+    status: DeliveryStatus = Field(sa_type=_one_of(DeliveryStatus, "status"))
+    due_at: datetime | None  #: not before; None once it no longer waits
+    attempts: int = 0
+    queued_at: datetime  #: the Date of the mail
+    changed_at: datetime
+
+
+class Attempt(SQLModel, table=True):
+    """One try at one delivery, on disk before its first byte is on the wire. Open while `outcome` is NULL."""
+
+    __table_args__ = (
+        UniqueConstraint("delivery_id", "number"),
+        Index(
+            "ix_attempt_open",
+            "worker_id",
+            sqlite_where=text("outcome IS NULL"),
+            postgresql_where=text("outcome IS NULL"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_BIG)
+    delivery_id: int = Field(foreign_key="delivery.id", sa_type=_BIG)
+    number: int  #: 1, 2, 3 …
+    worker_id: int = Field(foreign_key="worker.id")
+    relay: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    outcome: AttemptOutcome | None = Field(default=None, sa_type=_one_of(AttemptOutcome, "outcome"))
+    stage: str | None = Field(default=None, max_length=8)  #: connect, mail, rcpt, data, dot
+    code: int | None = None  #: RFC 5321 §4.2
+    enhanced: str | None = Field(default=None, max_length=16)  #: RFC 3463
+    reply: str | None = None  #: the server's words, or what happened instead of an answer
+
+
+class Worker(SQLModel, table=True):
+    """A process that sends. Its open attempts become uncertain when its lease lapses."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str  #: host and process id
+    started_at: datetime
+    lease_until: datetime
+    ended_at: datetime | None = None
+
+
+class UserRole(enum.StrEnum):
+    EDITOR = "editor"
+    OPERATOR = "operator"
+
+
+class User(SQLModel, table=True):
+    """A member of staff."""
+
+    __tablename__ = "staff"  # "user" is a reserved word in PostgreSQL
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True, max_length=64)
+    role: UserRole = Field(sa_type=_one_of(UserRole, "role"))
+    password_hash: str
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+
+class UserSession(SQLModel, table=True):
+    """A signed-in browser; the cookie holds what hashes to `id`."""
+
+    __tablename__ = "staff_session"
+
+    id: str = Field(primary_key=True, max_length=64)  #: SHA-256 of the cookie's value
+    user_id: int = Field(foreign_key="staff.id", ondelete="CASCADE")
+    created_at: datetime
+    expires_at: datetime
+
+
+class ApiToken(SQLModel, table=True):
+    """A program's way in; shown once, kept as a hash."""
+
+    __tablename__ = "api_token"
+
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="staff.id", ondelete="CASCADE")
+    label: str
+    token_hash: str = Field(unique=True, max_length=64)
+    created_at: datetime
+    revoked_at: datetime | None = None

@@ -1,0 +1,449 @@
+"""The first tables
+
+Revision ID: 0001
+Revises:
+"""
+
+import sqlalchemy as sa
+import sqlmodel.sql.sqltypes
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "publication",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("slug", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column("names", sa.JSON(), nullable=False),
+        sa.Column("sender_address", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("contact_address", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("list_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("postal_address", sa.JSON(), nullable=False),
+        sa.Column("accent", sqlmodel.sql.sqltypes.AutoString(length=7), nullable=False),
+        sa.Column("time_zone", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("weekly_slot", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column(
+            "uncertain_policy",
+            sa.Enum("resend", "hold", name="uncertain_policy", native_enum=False, create_constraint=True, length=16),
+            nullable=False,
+        ),
+        sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_publication")),
+        sa.UniqueConstraint("slug", name=op.f("uq_publication_slug")),
+    )
+    op.create_table(
+        "staff",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column(
+            "role",
+            sa.Enum("editor", "operator", name="role", native_enum=False, create_constraint=True, length=16),
+            nullable=False,
+        ),
+        sa.Column("password_hash", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("disabled_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_staff")),
+        sa.UniqueConstraint("name", name=op.f("uq_staff_name")),
+    )
+    op.create_table(
+        "subscriber",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("address", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("address_hash", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column("domain", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriber")),
+        sa.UniqueConstraint("address_hash", name=op.f("uq_subscriber_address_hash")),
+    )
+    op.create_table(
+        "worker",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("started_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("lease_until", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("ended_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_worker")),
+    )
+    op.create_table(
+        "api_token",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("label", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("token_hash", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("revoked_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["staff.id"], name=op.f("fk_api_token_user_id_staff"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_token")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_api_token_token_hash")),
+    )
+    op.create_table(
+        "edition",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("publication_id", sa.Integer(), nullable=False),
+        sa.Column("code", sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
+        sa.Column("label", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("languages", sa.JSON(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("offered", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["publication_id"], ["publication.id"], name=op.f("fk_edition_publication_id_publication")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_edition")),
+        sa.UniqueConstraint("publication_id", "code", name=op.f("uq_edition_publication_id_code")),
+    )
+    op.create_table(
+        "issue",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("publication_id", sa.Integer(), nullable=False),
+        sa.Column("slug", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column("first_day", sa.Date(), nullable=False),
+        sa.Column("last_day", sa.Date(), nullable=False),
+        sa.Column(
+            "status",
+            sa.Enum(
+                "draft",
+                "ready",
+                "scheduled",
+                "sending",
+                "paused",
+                "sent",
+                "cancelled",
+                name="status",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column("added_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("scheduled_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.Column("began_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.Column("finished_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["publication_id"], ["publication.id"], name=op.f("fk_issue_publication_id_publication")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_issue")),
+        sa.UniqueConstraint("publication_id", "slug", name=op.f("uq_issue_publication_id_slug")),
+    )
+    op.create_table(
+        "staff_session",
+        sa.Column("id", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("expires_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["staff.id"], name=op.f("fk_staff_session_user_id_staff"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_staff_session")),
+    )
+    op.create_table(
+        "suppression",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("address_hash", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column("address", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("publication_id", sa.Integer(), nullable=True),
+        sa.Column(
+            "reason",
+            sa.Enum(
+                "bounce",
+                "complaint",
+                "operator",
+                "erased",
+                name="reason",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column("note", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("added_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("added_by", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("lifted_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.Column("lifted_by", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["publication_id"], ["publication.id"], name=op.f("fk_suppression_publication_id_publication")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_suppression")),
+    )
+    with op.batch_alter_table("suppression", schema=None) as batch_op:
+        batch_op.create_index("ix_suppression_address_hash_lifted_at", ["address_hash", "lifted_at"], unique=False)
+
+    op.create_table(
+        "message",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("issue_id", sa.Integer(), nullable=False),
+        sa.Column("edition_id", sa.Integer(), nullable=False),
+        sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("rendered_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(["edition_id"], ["edition.id"], name=op.f("fk_message_edition_id_edition")),
+        sa.ForeignKeyConstraint(["issue_id"], ["issue.id"], name=op.f("fk_message_issue_id_issue")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
+        sa.UniqueConstraint("issue_id", "edition_id", "digest", name=op.f("uq_message_issue_id_edition_id_digest")),
+    )
+    op.create_table(
+        "picture",
+        sa.Column("issue_id", sa.Integer(), nullable=False),
+        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("media_type", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("width", sa.Integer(), nullable=False),
+        sa.Column("height", sa.Integer(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["issue_id"], ["issue.id"], name=op.f("fk_picture_issue_id_issue"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("issue_id", "name", name=op.f("pk_picture")),
+    )
+    op.create_table(
+        "subscription",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("subscriber_id", sa.Integer(), nullable=False),
+        sa.Column("edition_id", sa.Integer(), nullable=False),
+        sa.Column(
+            "status",
+            sa.Enum(
+                "pending",
+                "confirmed",
+                "unsubscribed",
+                "suppressed",
+                name="status",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column("language", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
+        sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("changed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(["edition_id"], ["edition.id"], name=op.f("fk_subscription_edition_id_edition")),
+        sa.ForeignKeyConstraint(
+            ["subscriber_id"],
+            ["subscriber.id"],
+            name=op.f("fk_subscription_subscriber_id_subscriber"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subscription")),
+        sa.UniqueConstraint("subscriber_id", "edition_id", name=op.f("uq_subscription_subscriber_id_edition_id")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("subscription", schema=None) as batch_op:
+        batch_op.create_index("ix_subscription_edition_id_status", ["edition_id", "status"], unique=False)
+
+    op.create_table(
+        "translation",
+        sa.Column("issue_id", sa.Integer(), nullable=False),
+        sa.Column("language", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
+        sa.Column("title", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("source", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issue_id"], ["issue.id"], name=op.f("fk_translation_issue_id_issue"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("issue_id", "language", name=op.f("pk_translation")),
+    )
+    op.create_table(
+        "consent",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("subscription_id", sa.Integer(), nullable=False),
+        sa.Column(
+            "event",
+            sa.Enum(
+                "requested", "confirmed", "left", name="event", native_enum=False, create_constraint=True, length=16
+            ),
+            nullable=False,
+        ),
+        sa.Column("at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("wording", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("language", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
+        sa.Column("source", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("network", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("request_id", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["request_id"], ["consent.id"], name=op.f("fk_consent_request_id_consent")),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"],
+            ["subscription.id"],
+            name=op.f("fk_consent_subscription_id_subscription"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_consent")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("consent", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_consent_subscription_id"), ["subscription_id"], unique=False)
+
+    op.create_table(
+        "delivery",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Enum(
+                "issue",
+                "confirmation",
+                "welcome",
+                "notice",
+                "test",
+                name="kind",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column("issue_id", sa.Integer(), nullable=True),
+        sa.Column("edition_id", sa.Integer(), nullable=False),
+        sa.Column("message_id", sa.Integer(), nullable=True),
+        sa.Column("subscription_id", sa.Integer(), nullable=True),
+        sa.Column("consent_id", sa.Integer(), nullable=True),
+        sa.Column("recipient", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("destination", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column(
+            "status",
+            sa.Enum(
+                "queued",
+                "sending",
+                "accepted",
+                "deferred",
+                "refused",
+                "uncertain",
+                "withdrawn",
+                "bounced",
+                "complained",
+                name="status",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column("due_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("queued_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("changed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.CheckConstraint(
+            "(due_at IS NOT NULL) = (status IN ('queued', 'deferred'))", name=op.f("ck_delivery_due_while_waiting")
+        ),
+        sa.ForeignKeyConstraint(
+            ["consent_id"], ["consent.id"], name=op.f("fk_delivery_consent_id_consent"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(["edition_id"], ["edition.id"], name=op.f("fk_delivery_edition_id_edition")),
+        sa.ForeignKeyConstraint(["issue_id"], ["issue.id"], name=op.f("fk_delivery_issue_id_issue")),
+        sa.ForeignKeyConstraint(["message_id"], ["message.id"], name=op.f("fk_delivery_message_id_message")),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"],
+            ["subscription.id"],
+            name=op.f("fk_delivery_subscription_id_subscription"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
+        sa.UniqueConstraint("subscription_id", "issue_id", name=op.f("uq_delivery_subscription_id_issue_id")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_delivery_issue_id_due_at",
+            ["issue_id", "due_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        )
+        batch_op.create_index("ix_delivery_issue_id_status", ["issue_id", "status"], unique=False)
+        batch_op.create_index(
+            "uq_delivery_consent_id_kind",
+            ["consent_id", "kind"],
+            unique=True,
+            sqlite_where=sa.text("consent_id IS NOT NULL"),
+            postgresql_where=sa.text("consent_id IS NOT NULL"),
+        )
+
+    op.create_table(
+        "attempt",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("delivery_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("worker_id", sa.Integer(), nullable=False),
+        sa.Column("relay", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("started_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("finished_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.Column(
+            "outcome",
+            sa.Enum(
+                "accepted",
+                "deferred",
+                "refused",
+                "uncertain",
+                "unsent",
+                name="outcome",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=True,
+        ),
+        sa.Column("stage", sqlmodel.sql.sqltypes.AutoString(length=8), nullable=True),
+        sa.Column("code", sa.Integer(), nullable=True),
+        sa.Column("enhanced", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=True),
+        sa.Column("reply", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_attempt_delivery_id_delivery")),
+        sa.ForeignKeyConstraint(["worker_id"], ["worker.id"], name=op.f("fk_attempt_worker_id_worker")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),
+        sa.UniqueConstraint("delivery_id", "number", name=op.f("uq_attempt_delivery_id_number")),
+    )
+    with op.batch_alter_table("attempt", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_attempt_open",
+            ["worker_id"],
+            unique=False,
+            sqlite_where=sa.text("outcome IS NULL"),
+            postgresql_where=sa.text("outcome IS NULL"),
+        )
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("attempt", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_attempt_open", sqlite_where=sa.text("outcome IS NULL"), postgresql_where=sa.text("outcome IS NULL")
+        )
+
+    op.drop_table("attempt")
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_delivery_consent_id_kind",
+            sqlite_where=sa.text("consent_id IS NOT NULL"),
+            postgresql_where=sa.text("consent_id IS NOT NULL"),
+        )
+        batch_op.drop_index("ix_delivery_issue_id_status")
+        batch_op.drop_index(
+            "ix_delivery_issue_id_due_at",
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        )
+
+    op.drop_table("delivery")
+    with op.batch_alter_table("consent", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_consent_subscription_id"))
+
+    op.drop_table("consent")
+    op.drop_table("translation")
+    with op.batch_alter_table("subscription", schema=None) as batch_op:
+        batch_op.drop_index("ix_subscription_edition_id_status")
+
+    op.drop_table("subscription")
+    op.drop_table("picture")
+    op.drop_table("message")
+    with op.batch_alter_table("suppression", schema=None) as batch_op:
+        batch_op.drop_index("ix_suppression_address_hash_lifted_at")
+
+    op.drop_table("suppression")
+    op.drop_table("staff_session")
+    op.drop_table("issue")
+    op.drop_table("edition")
+    op.drop_table("api_token")
+    op.drop_table("worker")
+    op.drop_table("subscriber")
+    op.drop_table("staff")
+    op.drop_table("publication")

@@ -1,0 +1,43 @@
+"""What rendering takes and gives: plain data, handed from room to room."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letterhead:
+    """What a publication puts on each of its mails."""
+
+    names: Mapping[str, str]  #: language -> name of the publication
+    contact_address: str  #: the editors'
+    postal_address: Mapping[str, str]  #: language -> address
+    accent: str  #: "#rrggbb"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """Ready-made URLs; may contain slot markers, so rendering never alters them."""
+
+    view: Mapping[str, str]  #: language -> the issue on the web; does not identify the reader
+    archive: Mapping[str, str]
+    unsubscribe: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inline:
+    """A picture inside the mail (RFC 2392)."""
+
+    cid: str
+    media_type: str
+    content: bytes
+    filename: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """One mail's content in its two forms, from the same source."""
+
+    subject: str
+    html: str
+    text: str
+    inlines: tuple[Inline, ...] = ()

@@ -1,0 +1,57 @@
+"""Addresses: what may be written to, in which spelling, and the keyed hash that knows one again.
+
+What `parse` accepts is safe as it stands in a header (RFC 5322 §3.4.1, without quoted local parts) and in RCPT TO
+(RFC 5321 §4.1.2, RFC 6531 §3.3): no space, no control character, no angle bracket, no encoded word.
+"""
+
+import hashlib
+import hmac
+import unicodedata
+from dataclasses import dataclass
+
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
+
+from mailer.errors import MailerError
+
+
+class AddressError(MailerError):
+    """This is not an address that mail can be sent to; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """An address that was parsed. `text` is what is stored and shown."""
+
+    text: str  #: normalised: NFC, the domain in lower case and in its own script
+    ascii: str | None  #: for the wire, the domain as A-labels; None where the relay must offer SMTPUTF8
+    domain: str  #: the receiving domain as A-labels, lower case
+
+
+def parse(text: str) -> Address:
+    """The address in `text`, without the white space around it. Raises AddressError."""
+    bare = text.strip()
+    if any(unicodedata.category(char) in _UNSAFE_CATEGORIES for char in bare) or "=?" in bare:
+        raise AddressError("The address contains characters that no address has. Type it again by hand.")
+    try:
+        found = validate_email(bare, check_deliverability=False, strict=True)
+    except EmailNotValidError as error:
+        raise AddressError(f"This is not an e-mail address: {error}") from None
+    if not _is_what_was_typed(found, bare):
+        raise AddressError(f"Did you mean {found.normalized}? Type the address exactly as it should be.")
+    return Address(text=found.normalized, ascii=found.ascii_email, domain=found.ascii_domain.lower())
+
+
+def hash(address: Address, key: str) -> str:
+    """Hex HMAC-SHA256 under `key`, the same for every upper- and lower-case spelling. Outlives the address."""
+    folded = unicodedata.normalize("NFC", address.text.casefold())
+    return hmac.digest(key.encode(), folded.encode(), hashlib.sha256).hex()
+
+
+_UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}  # controls, invisible marks, lone surrogates, all spaces
+
+
+def _is_what_was_typed(found: ValidatedEmail, typed: str) -> bool:
+    """Whether parsing changed nothing but the Unicode form and the case of the domain."""
+    local, _, domain = typed.rpartition("@")
+    same_local = found.local_part == unicodedata.normalize("NFC", local)
+    return same_local and found.domain.casefold() == unicodedata.normalize("NFKC", domain).casefold()

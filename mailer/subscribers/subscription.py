@@ -1,0 +1,296 @@
+"""What a reader does: asks, confirms, leaves. Each act that counts leaves a Consent as evidence.
+
+The functions take a session of a writing transaction and never commit. They lock the Subscriber's row before they
+look at anything under it: acts on one address happen one after the other (SQLite has one writer anyway).
+"""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, select
+
+from mailer.subscribers.address import Address
+from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
+from mailer.subscribers.suppression import is_suppressed
+from mailer.tables import (
+    Consent,
+    ConsentEvent,
+    Delivery,
+    DeliveryKind,
+    Edition,
+    Subscriber,
+    Subscription,
+)
+
+# Ask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owed:
+    """An automatic mail that a reader's act calls for. The edge queues it in the same transaction."""
+
+    kind: DeliveryKind
+    subscription: Subscription
+    subscriber: Subscriber
+    consent_id: int  #: the act it answers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requested:
+    """What came of a request. `owed` is None for a suppressed address and while an earlier mail is still fresh."""
+
+    owed: Owed | None
+
+
+def request(
+    session: Session,
+    *,
+    edition: Edition,
+    address: Address,
+    address_hash: str,
+    language: str,
+    wording: str,
+    source: str,
+    network: str,
+    window: timedelta,
+    now: datetime,
+) -> Requested:
+    """Somebody asked for `edition` at `address`. Whether it was its owner, only the confirmation can tell.
+
+    So nothing is written that no mail answers: not for a suppressed address, and not within `window` of the last
+    automatic mail to it. Who is already confirmed is owed a welcome again, for one who forgot.
+    """
+    if is_suppressed(session, address_hash, edition.publication_id):
+        return Requested(owed=None)
+    subscriber = _subscriber(session, address, address_hash, now)
+    if _was_written_to(session, subscriber, since=now - window):
+        return Requested(owed=None)
+    subscription = _subscription(session, subscriber, edition, language, now)
+    _move(session, subscription, SubscriptionEvent.REQUEST, now)
+    pending = subscription.status is SubscriptionStatus.PENDING
+    if pending:  # a stranger who types a confirmed reader's address must not change that reader's language
+        subscription.language = language
+    consent = _consent(
+        session, subscription, ConsentEvent.REQUESTED, now, wording=wording, source=source, network=network
+    )
+    consent.language = language
+    session.flush()
+    kind = DeliveryKind.CONFIRMATION if pending else DeliveryKind.WELCOME
+    return Requested(owed=Owed(kind=kind, subscription=subscription, subscriber=subscriber, consent_id=_id(consent)))
+
+
+def _subscriber(session: Session, address: Address, address_hash: str, now: datetime) -> Subscriber:
+    """The row of this address, written where there is none, and locked either way: of two at once, the second waits."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    values = {"address": address.text, "address_hash": address_hash, "domain": address.domain, "created_at": now}
+    statement = insert(Subscriber).values(values)
+    locking = statement.on_conflict_do_update(index_elements=["address_hash"], set_={"address_hash": address_hash})
+    session.connection().execute(locking)
+    return session.exec(select(Subscriber).where(Subscriber.address_hash == address_hash)).one()
+
+
+def _subscription(
+    session: Session, subscriber: Subscriber, edition: Edition, language: str, now: datetime
+) -> Subscription:
+    """The subscriber's reading of the edition. The subscriber's lock makes looking and writing one act."""
+    found = session.exec(
+        select(Subscription).where(Subscription.subscriber_id == subscriber.id, Subscription.edition_id == edition.id)
+    ).one_or_none()
+    if found is not None:
+        return found
+    subscription = Subscription(
+        subscriber_id=_id(subscriber),
+        edition_id=_id(edition),
+        status=SubscriptionStatus.PENDING,
+        language=language,
+        created_at=now,
+        changed_at=now,
+    )
+    session.add(subscription)
+    session.flush()
+    return subscription
+
+
+def _was_written_to(session: Session, subscriber: Subscriber, *, since: datetime) -> bool:
+    """Whether a confirmation or welcome was queued after `since`.
+
+    One that the reader answered by leaving does not count: only the owner of the mailbox can have done so, and may
+    come back at once.
+    """
+    left_after = sa.exists().where(
+        col(Consent.subscription_id) == col(Subscription.id),
+        col(Consent.event) == ConsentEvent.LEFT,
+        col(Consent.id) > col(Delivery.consent_id),
+    )
+    written = (
+        select(Delivery.id)
+        .join(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
+        .where(
+            Subscription.subscriber_id == subscriber.id,
+            col(Delivery.issue_id).is_(None),
+            col(Delivery.kind).in_((DeliveryKind.CONFIRMATION, DeliveryKind.WELCOME)),
+            Delivery.queued_at > since,
+            ~left_after,
+        )
+    )
+    return session.exec(written.limit(1)).first() is not None
+
+
+# Confirm
+
+
+class Confirmation(enum.StrEnum):
+    """What came of acting on a confirm link."""
+
+    DONE = "done"  #: subscribed by this act
+    ALREADY = "already"  #: was subscribed before
+    OUTDATED = "outdated"  #: the reader left after asking; only a fresh request counts
+    SUPPRESSED = "suppressed"  #: the address gets no mail
+    UNKNOWN = "unknown"  #: what the link named was erased
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """`owed` is the welcome, with DONE only; `subscription` is None with UNKNOWN only."""
+
+    outcome: Confirmation
+    subscription: Subscription | None = None
+    owed: Owed | None = None
+
+
+def confirm(session: Session, consent_id: int, *, wording: str, source: str, network: str, now: datetime) -> Confirmed:
+    """The owner of the mailbox acted on the link that names the request `consent_id`. Again, it changes nothing."""
+    found = _requested(session, consent_id, lock=True)
+    outcome, subscription = _standing(session, found)
+    if found is None or subscription is None or outcome is not Confirmation.DONE:
+        return Confirmed(outcome=outcome, subscription=subscription)
+    _move(session, subscription, SubscriptionEvent.CONFIRM, now)
+    consent = _consent(
+        session, subscription, ConsentEvent.CONFIRMED, now, wording=wording, source=source, network=network
+    )
+    consent.request_id = consent_id
+    session.flush()
+    owed = Owed(kind=DeliveryKind.WELCOME, subscription=subscription, subscriber=found[2], consent_id=_id(consent))
+    return Confirmed(outcome=outcome, subscription=subscription, owed=owed)
+
+
+def foresee(session: Session, consent_id: int) -> Confirmed:
+    """What `confirm` would come to now. Changes nothing: for the page with the button."""
+    outcome, subscription = _standing(session, _requested(session, consent_id, lock=False))
+    return Confirmed(outcome=outcome, subscription=subscription)
+
+
+_Request = tuple[Consent, Subscription, Subscriber]
+
+
+def _requested(session: Session, consent_id: int, *, lock: bool) -> _Request | None:
+    subscription_id = session.exec(
+        select(Consent.subscription_id).where(Consent.id == consent_id, Consent.event == ConsentEvent.REQUESTED)
+    ).one_or_none()
+    row = _row(session, subscription_id, lock=lock) if subscription_id is not None else None
+    consent = session.get(Consent, consent_id)
+    return (consent, *row) if row and consent else None
+
+
+def _standing(session: Session, found: _Request | None) -> tuple[Confirmation, Subscription | None]:
+    if found is None:
+        return Confirmation.UNKNOWN, None
+    requested, subscription, subscriber = found
+    if is_suppressed(session, subscriber.address_hash, _publication_id(session, subscription)):
+        return Confirmation.SUPPRESSED, subscription
+    if _left_after(session, requested) or subscription.status not in _CONFIRMABLE:
+        return Confirmation.OUTDATED, subscription
+    return _CONFIRMABLE[subscription.status], subscription
+
+
+_CONFIRMABLE = {
+    SubscriptionStatus.PENDING: Confirmation.DONE,
+    SubscriptionStatus.CONFIRMED: Confirmation.ALREADY,
+}
+
+
+def _left_after(session: Session, requested: Consent) -> bool:
+    later = select(Consent.id).where(
+        Consent.subscription_id == requested.subscription_id,
+        Consent.event == ConsentEvent.LEFT,
+        col(Consent.id) > requested.id,
+    )
+    return session.exec(later.limit(1)).first() is not None
+
+
+# Leave
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """`subscription` is None where it was erased: then there is nothing left to leave."""
+
+    subscription: Subscription | None
+    first: bool  #: this act ended it; False where it had ended before
+
+
+def leave(session: Session, subscription_id: int, *, source: str, network: str, now: datetime) -> Left:
+    """The reader unsubscribed. Always succeeds; doing it again changes nothing (RFC 8058 §3.1)."""
+    row = _row(session, subscription_id, lock=True)
+    if row is None:
+        return Left(subscription=None, first=False)
+    subscription, _ = row
+    if subscription.status is SubscriptionStatus.UNSUBSCRIBED:
+        return Left(subscription=subscription, first=False)
+    _move(session, subscription, SubscriptionEvent.LEAVE, now)
+    _consent(session, subscription, ConsentEvent.LEFT, now, wording="", source=source, network=network)
+    session.flush()
+    return Left(subscription=subscription, first=True)
+
+
+# Rows
+
+
+def _row(session: Session, subscription_id: int, *, lock: bool) -> tuple[Subscription, Subscriber] | None:
+    subscriber = select(Subscriber).join(Subscription).where(Subscription.id == subscription_id)
+    found = session.exec(subscriber.with_for_update(of=Subscriber) if lock else subscriber).one_or_none()
+    subscription = session.get(Subscription, subscription_id, populate_existing=True)  # as it is once the lock is ours
+    return (subscription, found) if found and subscription else None
+
+
+def _publication_id(session: Session, subscription: Subscription) -> int:
+    return session.exec(select(Edition.publication_id).where(Edition.id == subscription.edition_id)).one()
+
+
+def _move(session: Session, subscription: Subscription, event: SubscriptionEvent, now: datetime) -> None:
+    before, subscription.status = subscription.status, advance(subscription.status, event)
+    if subscription.status is not before:
+        subscription.changed_at = now
+    session.add(subscription)
+
+
+def _consent(
+    session: Session,
+    subscription: Subscription,
+    event: ConsentEvent,
+    now: datetime,
+    *,
+    wording: str,
+    source: str,
+    network: str,
+) -> Consent:
+    consent = Consent(
+        subscription_id=_id(subscription),
+        event=event,
+        at=now,
+        wording=wording,
+        language=subscription.language,
+        source=source,
+        network=network,
+    )
+    session.add(consent)
+    return consent
+
+
+def _id(row: Any) -> int:
+    assert row.id is not None
+    return int(row.id)

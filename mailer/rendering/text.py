@@ -1,0 +1,102 @@
+"""The plain text of a mail, from the same parsed source as its HTML: wrapped for reading, links kept whole."""
+
+import textwrap
+from collections.abc import Sequence
+
+from mailer.issues.source import Commentary, Section, TranslationSource
+from mailer.issues.verdict import Verdict
+from mailer.rendering.body import Letterhead, Links
+from mailer.rendering.prose import WIDTH, Notes, paragraphs
+from mailer.rendering.words import Words, in_language
+
+
+def issue_text(parts: Sequence[tuple[Words, TranslationSource]], letterhead: Letterhead, links: Links) -> str:
+    """A whole issue, its languages one after the other."""
+    notes, made = Notes(), list[str]()
+    if len(parts) > 1:
+        made.append(" · ".join(words.name for words, _ in parts))
+    for words, translation in parts:
+        made += _part(words, translation, letterhead, notes)
+    words = parts[0][0]
+    reason = words.gettext("You get this letter because you subscribed to it and confirmed your address.")
+    ways = [f"{spoken.gettext('View in browser')}:\n{in_language(links.view, spoken.language)}" for spoken, _ in parts]
+    ways.append(f"{words.gettext('All issues')}:\n{in_language(links.archive, words.language)}")
+    ways.append(f"{words.gettext('Unsubscribe')}:\n{links.unsubscribe}")
+    return joined([*made, *footer(words, letterhead, [wrapped(reason), *ways])])
+
+
+def joined(made: Sequence[str]) -> str:
+    """Paragraphs with an empty line between them."""
+    return "\n\n".join(paragraph for paragraph in made if paragraph) + "\n"
+
+
+def wrapped(text: str, first: str = "", then: str = "") -> str:
+    """One paragraph in lines. `first` and `then` stand before its first and its other lines."""
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=then,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def underlined(text: str, line: str) -> str:
+    lines = wrapped(text)
+    return f"{lines}\n{line * max(map(len, lines.splitlines() or ['']))}"
+
+
+def footer(words: Words, letterhead: Letterhead, ways: Sequence[str]) -> list[str]:
+    address = in_language(letterhead.postal_address, words.language)
+    editors = f"{words.gettext('Editors')}: {letterhead.contact_address}"
+    return ["-" * WIDTH, *ways, editors, wrapped(address)]
+
+
+def _part(words: Words, translation: TranslationSource, letterhead: Letterhead, notes: Notes) -> list[str]:
+    name = in_language(letterhead.names, words.language)
+    period = words.period(translation.first_day, translation.last_day)
+    made = [f"{wrapped(name)}\n{underlined(period, '=')}"]
+    if translation.title != name:
+        made.append(wrapped(translation.title))
+    made.append(_contents(words, translation))
+    for section in translation.sections:
+        made.append(underlined(_section(words, section), "="))
+        for commentary in section.commentaries:
+            made += _commentary(words, section, commentary, notes)
+    return made
+
+
+def _contents(words: Words, translation: TranslationSource) -> str:
+    lines = [f"{words.gettext('In this issue')}:"]
+    for commentary in translation.commentaries:
+        if commentary.verdict:
+            lines.append(
+                wrapped(
+                    f"{commentary.headline} ({words.verdict(commentary.verdict)})", f"{commentary.verdict.sign} ", "  "
+                )
+            )
+        else:
+            lines.append(wrapped(commentary.headline, "- ", "  "))
+    return "\n".join(lines)
+
+
+def _section(words: Words, section: Section) -> str:
+    if section.verdict is None:
+        return section.heading
+    said = words.verdict(section.verdict)
+    more = "" if said.casefold() in section.heading.casefold() else f": {said}"
+    return f"{section.verdict.sign} {section.heading}{more}"
+
+
+def _commentary(words: Words, section: Section, commentary: Commentary, notes: Notes) -> list[str]:
+    own = commentary.verdict if commentary.verdict != section.verdict else None
+    headline = underlined(commentary.headline, "-")
+    made = [f"{_signed(words, own)}\n{headline}" if own else headline]
+    for block in (*commentary.lead, *commentary.body):
+        made += paragraphs(block, notes)
+    return [*made, notes.collected()]
+
+
+def _signed(words: Words, verdict: Verdict) -> str:
+    return f"{verdict.sign} {words.verdict(verdict)}"

@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError as SqlDatabaseError
 from sqlmodel import Session
 
 from mailer.errors import MailerError
@@ -76,12 +77,10 @@ class Database:
         try:
             with Session(engine, expire_on_commit=False) as session:
                 yield session
-        except OperationalError as error:
-            raise self._explained(error) from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if isinstance(error, OperationalError) or type(error) is SqlDatabaseError or error.connection_invalidated:
                 raise self._explained(error) from error
-            raise
+            raise  # a constraint or a wrong statement: ours to mend
 
     def _explained(self, error: DBAPIError) -> DatabaseError:
         words = str(error.orig)

@@ -9,3 +9,9 @@ def resource(name: str) -> Path:
     """The folder `name` (templates, migrations)."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+def example(name: str) -> Path:
+    """A file for people to start from: .env.example, publication.example.toml."""
+    inside = _PACKAGE / "examples" / name
+    return inside if inside.is_file() else _PACKAGE.parent / name

@@ -6,11 +6,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from mailer.app import App, assemble
 from mailer.database import Database
 from mailer.settings import Settings
 from mailer.tables import Edition, Publication
+
+# A busy machine is not a failure, and a run proves the same tomorrow as today.
+hypothesis_settings.register_profile("mailer", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("mailer")
 
 
 class HandedClock:

@@ -1,0 +1,108 @@
+"""mailer serve, mailer worker: the processes that stay."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine, Generator
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from mailer.app import App
+from mailer.cli.shared import installation, start_logging
+from mailer.errors import MailerError
+from mailer.web.site import create_app
+from mailer.worker import Worker
+
+try:
+    import uvloop
+except ImportError:  # Windows, PyPy
+    uvloop = None  # type: ignore[assignment]
+
+
+def serve(
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Pages only; run mailer worker beside it.")] = False,
+) -> None:
+    """Serve the web pages and send what is due, until Ctrl-C or SIGTERM."""
+    app = installation()
+    start_logging(app.settings.log_level)
+    _run(_serve(app, None if no_worker else Worker(app)))
+
+
+def worker() -> None:
+    """Send what is due, without web pages, until Ctrl-C or SIGTERM."""
+    app = installation()
+    start_logging(app.settings.log_level)
+    _run(_work(Worker(app)))
+
+
+def _run(work: Coroutine[None, None, None]) -> None:
+    """On uvloop where it is installed."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
+        runner.run(work)
+
+
+async def _work(worker: Worker) -> None:
+    _on_signals(worker.stop)
+    await worker.run()
+
+
+async def _serve(app: App, worker: Worker | None) -> None:
+    server = web_server(app)
+
+    def stop() -> None:
+        server.should_exit = True
+        if worker:
+            worker.stop()
+
+    _on_signals(stop)
+    tasks = [asyncio.create_task(serve_pages(server, app.settings.listen))]
+    if worker:
+        tasks.append(asyncio.create_task(worker.run()))
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    stop()  # one part has ended: so does the other
+    if rest:
+        await asyncio.wait(rest)
+    for task in (*done, *rest):
+        task.result()
+
+
+def web_server(app: App) -> uvicorn.Server:
+    """uvicorn with the pages, without signal handlers of its own and without a log of who reads what."""
+    host, _, port = app.settings.listen.rpartition(":")
+    config = uvicorn.Config(
+        create_app(app),
+        host=host.strip("[]"),
+        port=int(port),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+    )
+    return PageServer(config)
+
+
+class PageServer(uvicorn.Server):
+    """uvicorn, but signals are ours."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+async def serve_pages(server: uvicorn.Server, listen: str) -> None:
+    """Runs the server. Raises MailerError where the address is taken."""
+    try:
+        await server.serve()
+    except SystemExit:
+        raise MailerError(
+            f"MAILER_LISTEN: {listen} cannot be used. Is another mailer running? Stop it, or choose another port."
+        ) from None
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)

@@ -1,0 +1,104 @@
+"""What a claim looks like on the wire: the edition's message, this reader's tokens, the signed return path.
+
+Messages of issues come from their table, where they were rendered once; automatic mail is rendered once for each
+kind, edition and language and kept in memory. For the next reader only the splicing is done again.
+"""
+
+from datetime import timedelta
+
+from sqlmodel import Session
+
+from mailer import links, tables
+from mailer.delivery.ledger import Claim
+from mailer.delivery.letterhead import head_of, letterhead_of
+from mailer.delivery.session import Envelope
+from mailer.rendering.automatic import render_confirmation, render_welcome
+from mailer.rendering.body import Body
+from mailer.rendering.message import Message, Slot, compose, date, marker
+from mailer.settings import Settings
+from mailer.tables import DeliveryKind, Edition, Publication
+from mailer.tokens import Purpose, Tokens
+
+KEPT = 64
+"""Messages kept in memory; more than that are read again when they are needed."""
+
+
+class Composer:
+    """Turns claims into envelopes: `load` inside the transaction that claimed them, `envelope` outside."""
+
+    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+        self._settings = settings
+        self._tokens = tokens
+        self._messages: dict[object, Message] = {}
+
+    def load(self, session: Session, claims: list[Claim]) -> None:
+        """Makes sure that the messages of these claims are in memory."""
+        wanted = {_key(claim): claim for claim in claims}
+        missing = wanted.keys() - self._messages.keys()
+        if len(self._messages) + len(missing) > KEPT:
+            self._messages = {key: kept for key, kept in self._messages.items() if key in wanted}
+        for key in missing:
+            claim = wanted[key]
+            if claim.message_id is None:
+                self._messages[key] = self._render(session, claim)
+            else:
+                self._messages[key] = Message.load(session.get_one(tables.Message, claim.message_id).content)
+
+    def envelope(self, claim: Claim) -> Envelope:
+        """The mail for this claim."""
+        message = self._messages[_key(claim)]
+        token = self._tokens.make(Purpose.RETURN_PATH, claim.delivery_id)
+        values = {slot: self._value(slot, claim) for slot in message.slots}
+        return Envelope(f"bounce+{token}@{self._settings.mail_domain}", claim.address, message.splice(values))
+
+    def _value(self, slot: Slot, claim: Claim) -> str:
+        match slot:
+            case Slot.TO:
+                return claim.address
+            case Slot.DATE:
+                return date(claim.queued_at)
+            case Slot.MESSAGE_ID:
+                return self._tokens.make(Purpose.MESSAGE_ID, claim.delivery_id)
+            case Slot.UNSUBSCRIBE if claim.subscription_id:
+                return self._tokens.make(Purpose.UNSUBSCRIBE, claim.subscription_id)
+            case Slot.CONFIRM if claim.consent_id:
+                expires = claim.queued_at + timedelta(hours=self._settings.confirmation_hours)
+                return self._tokens.make(Purpose.CONFIRM, claim.consent_id, expires=expires)
+        return marker(slot)  # a test mail has no subscription to leave: its link says that it is not complete
+
+    def _render(self, session: Session, claim: Claim) -> Message:
+        edition = session.get_one(Edition, claim.edition_id)
+        publication = session.get_one(Publication, edition.publication_id)
+        language = claim.language or edition.languages[0]
+        body = self._automatic_body(claim.kind, publication, edition, language)
+        head = head_of(
+            publication,
+            [language],
+            host=self._settings.link_hosts[0],
+            mail_domain=self._settings.mail_domain,
+            with_unsubscribe=claim.kind is not DeliveryKind.CONFIRMATION,
+            automatic=True,
+        )
+        return compose(body, head)
+
+    def _automatic_body(self, kind: DeliveryKind, publication: Publication, edition: Edition, language: str) -> Body:
+        host, letterhead = self._settings.link_hosts[0], letterhead_of(publication)
+        if kind is DeliveryKind.CONFIRMATION:
+            return render_confirmation(
+                language,
+                letterhead,
+                edition_label=edition.label,
+                confirm_url=links.confirm(host, marker(Slot.CONFIRM)),
+                valid_hours=self._settings.confirmation_hours,
+            )
+        return render_welcome(
+            language,
+            letterhead,
+            edition_label=edition.label,
+            unsubscribe_url=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
+            archive_url=links.archive(host, publication.slug, language),
+        )
+
+
+def _key(claim: Claim) -> object:
+    return claim.message_id or (claim.kind, claim.edition_id, claim.language)

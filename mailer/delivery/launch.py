@@ -1,0 +1,118 @@
+"""A due issue becomes deliveries: each edition rendered once, one row for each reader, all in one transaction."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from mailer import tables
+from mailer.delivery import ledger
+from mailer.delivery.letterhead import head_of, letterhead_of, links_of
+from mailer.issues import issue as issues
+from mailer.issues.states import IssueEvent, IssueStatus
+from mailer.rendering.html import render_issue
+from mailer.rendering.message import Message, compose
+from mailer.settings import Settings
+from mailer.tables import Edition, Issue, Publication
+
+
+def due_issues(session: Session, now: datetime) -> Sequence[int]:
+    """Ids of scheduled issues whose time has come, the earliest first."""
+    rows = sa.select(col(Issue.id)).where(col(Issue.status) == IssueStatus.SCHEDULED, col(Issue.scheduled_at) <= now)
+    return [row.id for row in session.execute(rows.order_by(col(Issue.scheduled_at)))]
+
+
+def begin(session: Session, issue_id: int, settings: Settings, now: datetime) -> tuple[str, int]:
+    """Renders the issue and writes its deliveries. Returns its slug and how many readers get it."""
+    issue = session.get_one(Issue, issue_id)
+    messages = {
+        edition_id: keep(session, issue, edition_id, message, now)
+        for edition_id, message in render(session, issue, settings).items()
+    }
+    issues.apply(session, issue, IssueEvent.BEGIN)
+    issue.began_at = now
+    return issue.slug, ledger.enqueue_issue(session, issue, messages, now)
+
+
+def render(session: Session, issue: Issue, settings: Settings) -> dict[int, Message]:
+    """The issue's message in each edition whose languages it has: edition id -> message."""
+    publication = session.get_one(Publication, issue.publication_id)
+    translations, pictures = issues.content(session, issue)
+    made = {}
+    for edition in session.exec(select(Edition).where(Edition.publication_id == publication.id)):
+        if edition.id is None or not set(edition.languages) <= translations.keys():
+            continue
+        body = render_issue(
+            edition.languages,
+            translations,
+            pictures,
+            letterhead_of(publication),
+            links_of(publication, edition.languages, issue.slug, settings.link_hosts[0]),
+        )
+        head = head_of(
+            publication,
+            edition.languages,
+            host=settings.link_hosts[0],
+            mail_domain=settings.mail_domain,
+            feedback=(issue.slug, edition.code),
+        )
+        made[edition.id] = compose(body, head)
+    return made
+
+
+def preflight(session: Session, issue: Issue, settings: Settings) -> list[str]:
+    """One line for each edition: its size, and how many readers it has today. Raises what rendering raises."""
+    lines = []
+    for edition_id, message in render(session, issue, settings).items():
+        edition = session.get_one(Edition, edition_id)
+        readers = ledger.count_readers(session, edition)
+        lines.append(f"{edition.code}: {len(message.body) / 1024:.0f} KB, {readers} readers")
+    return lines
+
+
+def keep(session: Session, issue: Issue, edition_id: int, message: Message, now: datetime) -> int:
+    """Stores the message, once for equal bytes. Returns its id."""
+    assert issue.id is not None
+    content = message.dump()
+    digest = hashlib.sha256(content).hexdigest()
+    same = select(tables.Message.id).where(
+        tables.Message.issue_id == issue.id, tables.Message.edition_id == edition_id, tables.Message.digest == digest
+    )
+    known = session.exec(same).first()
+    if known is not None:
+        return known
+    row = tables.Message(issue_id=issue.id, edition_id=edition_id, digest=digest, content=content, rendered_at=now)
+    session.add(row)
+    session.flush()
+    assert row.id is not None
+    return row.id
+
+
+def has_unfinished(session: Session) -> bool:
+    """Whether finish() has anything to look at."""
+    going = select(Issue.id).where(Issue.status == IssueStatus.SENDING)
+    return session.exec(going).first() is not None or session.execute(_cancelled_with_waiting()).first() is not None
+
+
+def finish(session: Session, now: datetime) -> list[Issue]:
+    """Marks as sent the issues of which nothing is left to send, and withdraws the rest of cancelled ones."""
+    finished = []
+    for issue in session.exec(select(Issue).where(Issue.status == IssueStatus.SENDING)):
+        assert issue.id is not None
+        if ledger.is_finished(session, issue.id):
+            issues.apply(session, issue, IssueEvent.FINISH)
+            issue.finished_at = now
+            finished.append(issue)
+    for issue_id in session.execute(_cancelled_with_waiting()).scalars().all():
+        assert issue_id is not None
+        ledger.withdraw_issue(session, issue_id, now)
+    return finished
+
+
+def _cancelled_with_waiting() -> sa.Select[int | None]:
+    waiting = sa.exists().where(
+        col(tables.Delivery.issue_id) == col(Issue.id), col(tables.Delivery.due_at).is_not(None)
+    )
+    return sa.select(col(Issue.id)).where(col(Issue.status) == IssueStatus.CANCELLED, waiting)

@@ -1,0 +1,63 @@
+"""From a publication's row to what rendering wants: the letterhead, the header fields, the links."""
+
+from collections.abc import Sequence
+
+from mailer import links
+from mailer.rendering.body import Letterhead, Links
+from mailer.rendering.message import Head, Slot, marker
+from mailer.tables import Publication
+
+SENDER_ID = "mailer"
+"""Last part of Feedback-ID: 5 to 15 characters, the same for all our mail (Google's sender guidelines)."""
+
+
+def letterhead_of(publication: Publication) -> Letterhead:
+    return Letterhead(
+        names=publication.names,
+        contact_address=publication.contact_address,
+        postal_address=publication.postal_address,
+        accent=publication.accent,
+    )
+
+
+def name_in(publication: Publication, languages: Sequence[str]) -> str:
+    """The publication's name in the first of these languages that it has one in."""
+    return next((publication.names[each] for each in languages if each in publication.names), publication.slug)
+
+
+def links_of(publication: Publication, languages: Sequence[str], slug: str, host: str) -> Links:
+    """Where an issue's mail points to."""
+    return Links(
+        view={language: links.issue(host, publication.slug, language, slug) for language in languages},
+        archive={language: links.archive(host, publication.slug, language) for language in languages},
+        unsubscribe=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
+    )
+
+
+def head_of(
+    publication: Publication,
+    languages: Sequence[str],
+    *,
+    host: str,
+    mail_domain: str,
+    with_unsubscribe: bool = True,
+    automatic: bool = False,
+    feedback: Sequence[str] = (),
+) -> Head:
+    """The header fields of a publication's mail. `feedback`: what Feedback-ID tells apart, at most two words."""
+    token = marker(Slot.UNSUBSCRIBE)
+    name = name_in(publication, languages)
+    return Head(
+        sender_name=name,
+        sender_address=publication.sender_address,
+        message_domain=mail_domain,
+        languages=languages,
+        list_id=publication.list_id,
+        list_name=name,
+        owner_address=publication.contact_address,
+        archive_url=links.archive(host, publication.slug, languages[0]),
+        unsubscribe_url=links.unsubscribe(host, token) if with_unsubscribe else None,
+        unsubscribe_address=f"leave+{token}@{mail_domain}" if with_unsubscribe else None,
+        feedback_id=":".join([*feedback, publication.slug, SENDER_ID]) if feedback else None,
+        automatic=automatic,
+    )

@@ -1,0 +1,214 @@
+"""What an SMTP reply means and what to do about it, as one table.
+
+The recipient pays only for what is the recipient's: a block, a spam verdict or a wrong password of ours never costs
+a subscription. The same code means different things at different stages, so a row names the stages it speaks of.
+The first row that fits decides; RFC 5321 §4.2 and RFC 3463 say what codes mean in general, the order of the rows
+what large receivers mean by them.
+"""
+
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+
+
+class Stage(enum.StrEnum):
+    """How far a transaction had come when the reply arrived, or failed to."""
+
+    CONNECT = "connect"  #: connection, TLS, EHLO, AUTH
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    DOT = "dot"  #: after the last octet: without an answer, the mail may have been taken
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The server's words, or what happened instead of them (`code` None)."""
+
+    stage: Stage
+    code: int | None
+    text: str
+
+    @property
+    def enhanced(self) -> str | None:
+        """The status code of RFC 3463 that opens the text, such as 5.1.1."""
+        found = _ENHANCED.match(self.text)
+        return found.group(1) if found and self.code and found.group(1)[0] == str(self.code)[0] else None
+
+
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?=\D|$)")
+
+
+class Meaning(enum.StrEnum):
+    ACCEPTED = "accepted"
+    DEAD_ADDRESS = "dead address"
+    DEAD_DOMAIN = "dead domain"
+    INACTIVE = "inactive mailbox"
+    MAILBOX_FULL = "mailbox full"
+    TEMPORARY = "temporary"
+    MESSAGE = "this message"
+    CONTENT = "content refused"
+    REPUTATION = "destination throttles us"
+    BLOCKED = "our address or authentication"
+    SENDER = "sender or relaying refused"
+    RELAY = "relay out of order"
+    LOGIN = "login refused by the relay"
+    PROTOCOL = "our bug or a broken relay"
+    UNKNOWN = "refused without a known reason"
+    UNANSWERED = "no answer after the last octet"
+
+
+class Consequence(enum.StrEnum):
+    """What becomes of the delivery."""
+
+    ACCEPT = "accept"
+    DEFER = "defer"  #: try again later
+    REFUSE = "refuse"  #: this delivery is over
+    RETURN = "return"  #: nothing of it was sent and it is not to blame: back into the queue
+    LOSE_TRACK = "lose track"  #: not known; the publication's policy decides
+
+
+@dataclass(frozen=True)
+class Action:
+    consequence: Consequence
+    suppress: bool = False  #: the address is dead
+    stop: bool = False  #: every other delivery would meet the same: stop the batch, tell the operator
+    alarm: bool = False  #: ours to mend: tell the operator
+
+
+ACTIONS: Mapping[Meaning, Action] = MappingProxyType(
+    {
+        Meaning.ACCEPTED: Action(Consequence.ACCEPT),
+        Meaning.DEAD_ADDRESS: Action(Consequence.REFUSE, suppress=True),
+        Meaning.DEAD_DOMAIN: Action(Consequence.REFUSE),
+        Meaning.INACTIVE: Action(Consequence.REFUSE),
+        Meaning.MAILBOX_FULL: Action(Consequence.DEFER),
+        Meaning.TEMPORARY: Action(Consequence.DEFER),
+        Meaning.MESSAGE: Action(Consequence.REFUSE),
+        Meaning.CONTENT: Action(Consequence.REFUSE, alarm=True),
+        Meaning.REPUTATION: Action(Consequence.DEFER),
+        Meaning.BLOCKED: Action(Consequence.DEFER, alarm=True),
+        Meaning.SENDER: Action(Consequence.RETURN, stop=True, alarm=True),
+        Meaning.RELAY: Action(Consequence.RETURN, stop=True),
+        Meaning.LOGIN: Action(Consequence.RETURN, stop=True, alarm=True),
+        Meaning.PROTOCOL: Action(Consequence.RETURN, stop=True, alarm=True),
+        Meaning.UNKNOWN: Action(Consequence.REFUSE),
+        Meaning.UNANSWERED: Action(Consequence.LOSE_TRACK),
+    }
+)
+
+_ANY = frozenset(Stage)
+_BEGIN = frozenset({Stage.CONNECT})
+_MAIL = frozenset({Stage.MAIL})
+_RCPT = frozenset({Stage.RCPT})
+_LATE = frozenset({Stage.RCPT, Stage.DATA, Stage.DOT})
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Fits when the stage is one of `stages` and code, enhanced code and text match what is given."""
+
+    meaning: Meaning
+    stages: frozenset[Stage]
+    code: str = ""
+    enhanced: str = ""
+    text: str = ""
+
+    def fits(self, reply: Reply) -> bool:
+        return (
+            reply.stage in self.stages
+            and re.fullmatch(self.code or "...", str(reply.code)) is not None
+            and (not self.enhanced or re.fullmatch(self.enhanced, reply.enhanced or "") is not None)
+            and (not self.text or re.search(self.text, reply.text, re.IGNORECASE) is not None)
+        )
+
+
+_TABLE = (
+    _Row(Meaning.ACCEPTED, frozenset({Stage.DOT}), code="2.."),
+    # Before any recipient was named, the fault is the relay's or ours.
+    _Row(Meaning.LOGIN, _BEGIN, code="530|534|535|538"),
+    _Row(Meaning.RELAY, _BEGIN),
+    _Row(Meaning.RELAY, _MAIL, code="421"),
+    _Row(Meaning.LOGIN, _MAIL, code="530|534|535|538"),
+    _Row(Meaning.PROTOCOL, _MAIL, code="50[0-4]|555"),
+    _Row(Meaning.TEMPORARY, _MAIL, code="4.."),
+    _Row(Meaning.MESSAGE, _MAIL, code="552|5..", enhanced=r"5\.3\.4"),
+    _Row(Meaning.SENDER, _MAIL, code="5.."),
+    # What large receivers say about us, in codes that look like the reader's.
+    _Row(Meaning.REPUTATION, _LATE, code="421|4..", enhanced=r"4\.7\.(0|2[3-9]|3[0-2]|5\d\d)"),
+    _Row(Meaning.REPUTATION, _LATE, code="4..", text=r"\[TS\d\d\]|temporarily deferred|unusual rate|rate limit"),
+    _Row(Meaning.BLOCKED, _LATE, code="5..", enhanced=r"5\.7\.(2[5-9]|3[0-2]|40|509|515|606)"),
+    _Row(
+        Meaning.BLOCKED,
+        _LATE,
+        code="5..",
+        text=r"blocked using|block ?list|\bdnsbl\b|\brbl\b|spamhaus|S3150|DMARC|\bSPF\b",
+    ),
+    _Row(Meaning.SENDER, _RCPT, text=r"relay(ing)? (access )?(denied|not permitted)|not permitted to relay|5\.7\.64"),
+    _Row(Meaning.SENDER, _LATE, code="5..", enhanced=r"5\.1\.[78]|5\.4\.5"),
+    _Row(Meaning.TEMPORARY, _LATE, code="5..", enhanced=r"5\.2\.1", text="too quickly|rate"),
+    # The reader's mailbox.
+    _Row(Meaning.MAILBOX_FULL, _LATE, enhanced=r"[45]\.2\.2"),
+    _Row(Meaning.MAILBOX_FULL, _LATE, code="[45]52|4..", text="full|over ?quota|quota exceeded"),
+    _Row(Meaning.INACTIVE, _RCPT, code="5..", enhanced=r"5\.2\.1|5\.7\.13"),
+    _Row(Meaning.INACTIVE, _RCPT, code="5..", text="disabled|inactive|suspended"),
+    _Row(Meaning.DEAD_ADDRESS, _RCPT, code="5..", enhanced=r"5\.1\.(1|3|6|10)|5\.7\.1[78]"),
+    _Row(Meaning.DEAD_ADDRESS, _RCPT, code="556"),
+    _Row(Meaning.DEAD_DOMAIN, _RCPT, code="5..", enhanced=r"5\.1\.2|5\.4\.4|5\.4\.310"),
+    _Row(
+        Meaning.DEAD_ADDRESS,
+        _RCPT,
+        code="55[0134]",
+        text=r"(user|mailbox|recipient|address) (is )?(unknown|not found|does ?n[o']t exist)"
+        r"|unknown (user|mailbox|recipient)|no such (user|mailbox|recipient)|does not exist",
+    ),
+    # The message.
+    _Row(Meaning.CONTENT, _LATE, code="5..", text=r"spam|virus|malware|\buribl\b|content"),
+    _Row(Meaning.CONTENT, _LATE, code="5..", enhanced=r"5\.7\.[01]"),
+    _Row(Meaning.MESSAGE, _LATE, code="5..", enhanced=r"5\.3\.4|5\.6\.\d+"),
+    _Row(Meaning.MESSAGE, frozenset({Stage.DATA, Stage.DOT}), code="552"),
+    _Row(Meaning.TEMPORARY, _RCPT, code="552"),  # RFC 5321 §4.5.3.1.10: too many recipients, once
+    # The conversation.
+    _Row(Meaning.PROTOCOL, _LATE, code="50[0-4]|555"),
+    _Row(Meaning.TEMPORARY, _LATE, code="4.."),
+    _Row(Meaning.UNKNOWN, _ANY),
+)
+
+
+def meaning(reply: Reply) -> Meaning:
+    """What the reply says, and about whom."""
+    if reply.code is None:
+        return Meaning.UNANSWERED if reply.stage is Stage.DOT else Meaning.RELAY
+    return next(row.meaning for row in _TABLE if row.fits(reply))
+
+
+# When to try again
+
+_WAITS = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 60, 240, 480))
+
+GIVE_UP_AFTER = timedelta(days=3)
+"""A delivery that is still refused for now is refused for good."""
+
+_HINT = re.compile(r"(?:again|retry|wait|in|after)\D{0,20}(\d{1,5})\s*(s|sec|min|hour)", re.IGNORECASE)
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "sec": timedelta(seconds=1),
+    "min": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+}
+
+
+def wait(reply: Reply, attempt: int, delivery_id: int) -> timedelta:
+    """How long to wait after attempt number `attempt`: what the server asks for, else 5 minutes growing to 8 hours.
+
+    Spread by up to a fifth, differently for each delivery and the same on every machine, so that those refused
+    together do not come back together.
+    """
+    asked = _HINT.search(reply.text)
+    if asked:
+        return min(int(asked.group(1)) * _UNITS[asked.group(2).lower()], timedelta(days=1))
+    base = _WAITS[min(attempt, len(_WAITS)) - 1]
+    return base * (1 + (delivery_id * 2654435761 % 1000) / 5000)

@@ -1,0 +1,1 @@
+"""What is sent: issues read from their folders, their states, their weekly slots."""

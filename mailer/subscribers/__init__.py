@@ -1,0 +1,1 @@
+"""Who reads: addresses, subscriptions and their states, consent, suppression."""

@@ -1,0 +1,1 @@
+"""The pages: for readers, and the console for operators."""

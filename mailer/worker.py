@@ -1,0 +1,150 @@
+"""The worker: begins due issues, sends, finishes. APScheduler only ticks; what is due stands in our own tables.
+
+Each tick is a function of `now`: run twice, or late, it does the same. `misfire_grace_time=None` matters: the
+default silently drops a tick that is late.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from mailer.app import App
+from mailer.database import DatabaseError
+from mailer.delivery import launch, workers
+from mailer.delivery.composer import Composer
+from mailer.delivery.sender import Sender
+from mailer.delivery.session import Relay
+from mailer.errors import MailerError
+from mailer.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK = timedelta(seconds=1)
+
+
+def relay_of(settings: Settings) -> Relay:
+    """The way out that the settings describe."""
+    password = settings.relay_password
+    return Relay(
+        name=f"{settings.relay_host}:{settings.relay_port}",
+        host=settings.relay_host,
+        port=settings.relay_port,
+        tls=settings.tls_policy,
+        username=settings.relay_username,
+        password=password.get_secret_value() if password else None,
+        connections=settings.relay_connections,
+        timeout_seconds=settings.relay_timeout_seconds,
+    )
+
+
+class Worker:
+    """Runs until stop(). One a process; on SQLite one a database."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._sender: Sender | None = None
+        self._stopped = asyncio.Event()
+        self._stuck = set[int]()
+
+    async def run(self) -> None:
+        """Registers, sends, and goes home. Raises SecondWorker, DatabaseError or SchemaError at the start."""
+        app = self._app
+        app.database.check_schema()
+        with workers.sole_use(app.database):
+            with app.database.write() as session:
+                worker_id = workers.register(session, app.clock(), alone=app.database.is_sqlite)
+            sender = self._sender = Sender(
+                database=app.database,
+                composer=Composer(app.settings, app.tokens),
+                relay=relay_of(app.settings),
+                clock=app.clock,
+                worker_id=worker_id,
+            )
+            scheduler = self._scheduler(worker_id)
+            scheduler.start()
+            try:
+                await self._until_stopped(sender)
+            finally:
+                scheduler.shutdown(wait=False)
+                with contextlib.suppress(DatabaseError), app.database.write() as session:
+                    workers.end(session, worker_id, app.clock())
+
+    async def _until_stopped(self, sender: Sender) -> None:
+        if self._stopped.is_set():
+            sender.stop()
+        await sender.run()
+
+    def stop(self) -> None:
+        """Lets answers on their way come in, then run() returns."""
+        self._stopped.set()
+        if self._sender:
+            self._sender.stop()
+
+    def wake(self) -> None:
+        """Something was queued: look now. Call from the loop's thread."""
+        if self._sender:
+            self._sender.wake()
+
+    def _scheduler(self, worker_id: int) -> AsyncIOScheduler:
+        scheduler = AsyncIOScheduler(
+            timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        ticks: list[tuple[Callable[[datetime], None], timedelta]] = [
+            (self.begin_due, TICK),
+            (self.finish, TICK),
+            (lambda now: self._renew(worker_id, now), workers.LEASE / 4),
+        ]
+        for tick, every in ticks:
+            scheduler.add_job(self._tick, "interval", args=[tick], seconds=every.total_seconds())
+        return scheduler
+
+    async def _tick(self, tick: Callable[[datetime], None]) -> None:
+        """Runs one tick in a thread. A tick that fails says so and comes again."""
+        try:
+            await asyncio.to_thread(tick, self._app.clock())
+        except DatabaseError as error:
+            log.error("database: %s", error)
+        self.wake()
+
+    # Ticks
+
+    def begin_due(self, now: datetime) -> None:
+        """Turns every due issue into deliveries, each in a transaction of its own."""
+        app = self._app
+        with app.database.read() as session:
+            due = launch.due_issues(session, now)
+        for issue_id in due:
+            try:
+                with app.database.write() as session:
+                    slug, readers = launch.begin(session, issue_id, app.settings, now)
+                log.info("issue %s begins: %d readers", slug, readers)
+            except DatabaseError:
+                raise
+            except MailerError as error:
+                self._complain_once(issue_id, error)
+
+    def _complain_once(self, issue_id: int, error: MailerError) -> None:
+        if issue_id not in self._stuck:
+            self._stuck.add(issue_id)
+            log.error("an issue is due but cannot begin: %s", error)
+
+    def finish(self, now: datetime) -> None:
+        """Marks what is sent as sent."""
+        with self._app.database.read() as session:
+            if not launch.has_unfinished(session):
+                return
+        with self._app.database.write() as session:
+            for issue in launch.finish(session, now):
+                log.info("issue %s is sent", issue.slug)
+
+    def _renew(self, worker_id: int, now: datetime) -> None:
+        with self._app.database.write() as session:
+            held = workers.renew(session, worker_id, now)
+            workers.take_over(session, now)
+        if not held:
+            log.error("this worker's lease lapsed and was taken over; stopping")
+            self.stop()

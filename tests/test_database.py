@@ -1,0 +1,119 @@
+"""The schema is Alembic's, up and down, with data in it; what goes wrong with the file is said in a sentence."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlmodel import select
+
+from mailer.database import Database, DatabaseError, SchemaError
+from mailer.tables import Edition, Publication, metadata
+
+
+def test_the_migrations_build_exactly_the_tables(database: Database) -> None:
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_database_with_data_goes_down_and_up_again(database: Database, publication: Publication) -> None:
+    database.migrate("base")
+    assert database.revision() is None
+    database.migrate()
+    database.check_schema()
+
+
+def test_migrating_again_keeps_the_data(database: Database, publication: Publication) -> None:
+    database.migrate()
+    with database.read() as session:
+        assert session.exec(select(Edition.code).order_by(Edition.code)).all() == ["be-ru", "en", "ru"]
+
+
+def test_an_empty_database_says_what_to_type(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="no tables yet.*mailer migrate"):
+        Database(f"sqlite:///{tmp_path / 'new.db'}").check_schema()
+
+
+def test_a_newer_database_is_not_touched(database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaError, match="9999, which this program does not know"):
+        database.check_schema()
+
+
+def test_the_file_is_durable_and_checks_references(database: Database) -> None:
+    with database.engine.connect() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_a_failed_transaction_changes_nothing(database: Database, publication: Publication) -> None:
+    def fail() -> None:
+        with database.write() as session:
+            session.exec(select(Publication)).one().accent = "#000000"
+            session.flush()
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail()
+    with database.read() as session:
+        assert session.exec(select(Publication.accent)).one() == "#8a1c1c"
+
+
+def test_writers_wait_for_each_other(database: Database, publication: Publication) -> None:
+    def write(count: int) -> None:
+        for _ in range(count):
+            with database.write() as session:
+                row = session.exec(select(Publication)).one()
+                row.list_id = str(int(row.list_id) + 1)
+
+    with database.write() as session:
+        session.exec(select(Publication)).one().list_id = "0"
+    threads = [threading.Thread(target=write, args=(20,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as session:
+        assert session.exec(select(Publication.list_id)).one() == "80"
+
+
+def test_a_locked_database_is_said_to_be_locked(database: Database, publication: Publication) -> None:
+    other = sqlite3.connect(str(database.sqlite_path))
+    other.execute("BEGIN IMMEDIATE")
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")
+        connection.rollback()
+    with pytest.raises(DatabaseError, match="another program held the database"), database.write() as session:
+        session.exec(select(Publication)).one().accent = "#000000"
+    other.close()
+
+
+def test_a_read_only_database_is_said_to_be_read_only(database: Database, publication: Publication) -> None:
+    closed = Database(f"sqlite:///file:{database.sqlite_path}?mode=ro&uri=true")
+    with pytest.raises(DatabaseError, match="cannot be written"), closed.write() as session:
+        session.exec(select(Publication)).one().accent = "#000000"
+    closed.engine.dispose()
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="cannot be opened"):
+        Database(f"sqlite:///{tmp_path / 'absent' / 'mailer.db'}").migrate()
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a database, and longer than a header of a hundred octets " * 5)
+    with pytest.raises(DatabaseError, match="not an SQLite database"):
+        Database(f"sqlite:///{tmp_path / 'notes.txt'}").migrate()
+    assert (tmp_path / "notes.txt").read_text().startswith("not a database")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "oracle+x://y"])
+def test_an_address_that_is_no_database_is_named(url: str) -> None:
+    with pytest.raises(DatabaseError, match="MAILER_DATABASE_URL"):
+        Database(url)

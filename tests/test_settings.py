@@ -1,0 +1,130 @@
+"""A missing or senseless setting is one line that names it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mailer.settings import Settings, SettingsError, TlsPolicy, load
+
+ROOT = Path(__file__).parent.parent
+GOOD = {
+    "MAILER_SECRET_KEY": "s" * 40,
+    "MAILER_ADDRESS_KEY": "a" * 40,
+    "MAILER_LINK_HOSTS": "https://news.example.org, https://mirror.example.net/",
+    "MAILER_MAIL_DOMAIN": "Bounces.example.org",
+    "MAILER_RELAY_HOST": "relay.example.org",
+}
+
+
+@pytest.fixture(autouse=True)
+def _only_these(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_good_settings_are_read_from_the_environment() -> None:
+    settings = load()
+    assert settings.link_hosts == ["https://news.example.org", "https://mirror.example.net"]
+    assert settings.mail_domain == "bounces.example.org"
+    assert settings.secret_keys == ["s" * 40]
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_a_missing_setting_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(SettingsError, match=f"^{name} is not set") as error:
+        load()
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "mend"),
+    [
+        ("MAILER_RELAY_PORT", "smtp", "integer"),
+        ("MAILER_RELAY_PORT", "0", "greater"),
+        ("MAILER_RELAY_CONNECTIONS", "100000", "less"),
+        ("MAILER_RELAY_TLS", "maybe", "'required', 'verified' or 'off'"),
+        ("MAILER_LISTEN", "8080", "HOST:PORT"),
+        ("MAILER_LINK_HOSTS", "news.example.org", "https://"),
+        ("MAILER_LINK_HOSTS", "https://news.example.org/path", "https://"),
+        ("MAILER_MAIL_DOMAIN", "a@b.example", "bare domain"),
+        ("MAILER_SECRET_KEY", "short", "32 characters"),
+        ("MAILER_LOG_LEVEL", "loud", "debug, info"),
+        ("MAILER_CONFIRMATION_HOURS", "0", "greater"),
+    ],
+)
+def test_a_senseless_setting_is_named_with_its_mend(
+    name: str, value: str, mend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name) as error:
+        load()
+    assert mend in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_refused_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILER_SECRET_KEY", "short-but-secret")
+    with pytest.raises(SettingsError) as error:
+        load()
+    assert "short-but-secret" not in str(error.value)
+    assert "s" * 40 not in repr(Settings(_env_file=None, secret_key="s" * 40))
+
+
+def test_a_secret_can_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from a file, long enough to be taken\n")
+    monkeypatch.delenv("MAILER_SECRET_KEY")
+    monkeypatch.setenv("MAILER_SECRET_KEY_FILE", str(tmp_path / "key"))
+    assert load().secret_keys == ["from a file, long enough to be taken"]
+
+
+def test_a_secret_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("MAILER_SECRET_KEY")
+    monkeypatch.setenv("MAILER_SECRET_KEY_FILE", str(tmp_path / "absent"))
+    with pytest.raises(SettingsError, match="MAILER_SECRET_KEY_FILE: cannot read"):
+        load()
+
+
+def test_a_secret_given_twice_is_a_contradiction(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("f" * 40)
+    monkeypatch.setenv("MAILER_SECRET_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(SettingsError, match="both set"):
+        load()
+
+
+def test_a_dot_env_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("MAILER_RELAY_HOST")
+    (tmp_path / ".env").write_text("MAILER_RELAY_HOST=from.env.example\n")
+    assert load().relay_host == "from.env.example"
+
+
+def test_a_login_needs_both_its_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILER_RELAY_USERNAME", "us")
+    with pytest.raises(SettingsError, match="MAILER_RELAY_PASSWORD"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("host", "policy"),
+    [
+        ("127.0.0.1", TlsPolicy.OFF),
+        ("localhost", TlsPolicy.OFF),
+        ("::1", TlsPolicy.OFF),
+        ("10.0.0.1", TlsPolicy.REQUIRED),
+    ],
+)
+def test_tls_is_required_unless_the_relay_is_on_this_machine(
+    host: str, policy: TlsPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILER_RELAY_HOST", host)
+    assert load().tls_policy is policy
+
+
+def test_the_example_explains_every_setting_and_no_other() -> None:
+    text = (ROOT / ".env.example").read_text()
+    explained = set(re.findall(r"^#?(MAILER_[A-Z_]+)=", text, re.MULTILINE))
+    assert explained == {f"MAILER_{name.upper()}" for name in Settings.model_fields}
+    for block in re.split(r"\n\n", text.split("\n\n", 1)[1]):
+        assert block.startswith("# "), f"not explained: {block!r}"

@@ -3,6 +3,7 @@
 Contrast is that of WCAG 2.2 §1.4.3: 4.5:1 or better for everything that is read.
 """
 
+import colorsys
 from dataclasses import dataclass
 
 LEAST_CONTRAST = 4.5
@@ -29,18 +30,19 @@ def dark(accent: str) -> Palette:
 
 
 def _palette(paper: str, ink: str, muted: str, hairline: str, accent: str) -> Palette:
-    seen = readable(accent, on=paper, towards=ink)
+    seen = readable(accent, on=paper)
     on_accent = max("#ffffff", "#171614", key=lambda text: contrast(text, seen))
     return Palette(paper=paper, ink=ink, muted=muted, hairline=hairline, accent=seen, on_accent=on_accent)
 
 
-def readable(colour: str, *, on: str, towards: str) -> str:
-    """`colour`, mixed with `towards` by just as much as it takes to be read on `on`."""
-    for part in range(0, 101, 5):
-        mixed = _mixed(colour, towards, part / 100)
-        if contrast(mixed, on) >= LEAST_CONTRAST:
-            return mixed
-    return towards
+def readable(colour: str, *, on: str) -> str:
+    """`colour`, as much lighter or darker as it takes to be read on `on`; the hue and its strength stay."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(channel / 255 for channel in _channels(colour)))
+    step = 0.01 if _luminance(on) < 0.18 else -0.01
+    while contrast(colour, on) < LEAST_CONTRAST and 0 < lightness < 1:
+        lightness = min(max(lightness + step, 0.0), 1.0)
+        colour = _hex(colorsys.hls_to_rgb(hue, lightness, saturation))
+    return colour
 
 
 def contrast(one: str, other: str) -> float:
@@ -53,9 +55,8 @@ def _channels(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def _mixed(one: str, other: str, share: float) -> str:
-    pairs = zip(_channels(one), _channels(other), strict=True)
-    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
+def _hex(channels: tuple[float, float, float]) -> str:
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 
 
 def _luminance(colour: str) -> float:

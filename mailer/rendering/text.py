@@ -27,7 +27,7 @@ def issue_text(parts: Sequence[tuple[Words, TranslationSource]], letterhead: Let
 
 def joined(made: Sequence[str]) -> str:
     """Paragraphs with an empty line between them."""
-    return "\n\n".join(paragraph for paragraph in made if paragraph) + "\n"
+    return "\n\n".join(paragraph for paragraph in made if paragraph).strip("\n") + "\n"
 
 
 def wrapped(text: str, first: str = "", then: str = "") -> str:
@@ -56,12 +56,12 @@ def footer(words: Words, letterhead: Letterhead, ways: Sequence[str]) -> list[st
 def _part(words: Words, translation: TranslationSource, letterhead: Letterhead, notes: Notes) -> list[str]:
     name = in_language(letterhead.names, words.language)
     period = words.period(translation.first_day, translation.last_day)
-    made = [f"{wrapped(name)}\n{underlined(period, '=')}"]
+    made = [f"\n{wrapped(name)}\n{underlined(period, '=')}"]
     if translation.title != name:
         made.append(wrapped(translation.title))
     made.append(_contents(words, translation))
     for section in translation.sections:
-        made.append(underlined(_section(words, section), "="))
+        made.append("\n" + underlined(_section(words, section), "="))
         for commentary in section.commentaries:
             made += _commentary(words, section, commentary, notes)
     return made

@@ -1,0 +1,85 @@
+"""The way in: a publication's page with the subscribe form."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
+
+from mailer import links
+from mailer.rendering.words import words
+from mailer.web import archive, place, wording
+from mailer.web.languages import accepted
+from mailer.web.pages import HERE, KEPT_FOR_A_MINUTE, NEVER_KEPT, READ, AcceptLanguage, Site, TheSite
+from mailer.web.place import Place
+
+router = APIRouter()
+
+HONEYPOT = "website"
+"""A field that people do not see and programs fill in."""
+
+
+@router.api_route("/", methods=READ)
+def home(site: TheSite, accept_language: AcceptLanguage) -> Response:
+    """The one publication, or the list of them."""
+    with site.app.database.read() as session:
+        places = place.every(session)
+    if len(places) == 1:
+        return _redirect(f"{HERE}/{places[0].slug}")
+    language = accepted(accept_language)
+    page = site.page("home.html", language=language, places=places)
+    page.headers["Vary"] = "Accept-Language"
+    return page
+
+
+@router.api_route("/{publication}", methods=READ)
+def choose_language(publication: str, site: TheSite, accept_language: AcceptLanguage) -> Response:
+    """On to the page in the language that the browser asks for."""
+    at = find(site, publication)
+    return _redirect(links.front(HERE, at.slug, accepted(accept_language, at.languages)))
+
+
+@router.api_route("/{publication}/{language}", methods=READ)
+def front(publication: str, language: str, site: TheSite) -> Response:
+    """What there is to read, and the form."""
+    return front_page(site, find(site, publication, language), language)
+
+
+def find(site: Site, publication: str, language: str | None = None) -> Place:
+    """The place of an address. Raises HTTPException 404 where there is none, or not in this language."""
+    with site.app.database.read() as session:
+        at = place.find(session, publication)
+    if at is None or (language is not None and language not in at.languages):
+        raise HTTPException(404)
+    return at
+
+
+def front_page(
+    site: Site,
+    at: Place,
+    language: str,
+    *,
+    typed: Mapping[str, str] | None = None,
+    wrong: Mapping[str, bool] | None = None,
+) -> Response:
+    """The form, again with what was `typed` where some fields were `wrong`."""
+    with site.app.database.read() as session:
+        weeks = archive.weeks(session, at, language, limit=1)
+    preferred = at.edition_for(language)
+    return site.page(
+        "front.html",
+        language=language,
+        place=at,
+        others={each: links.front(HERE, at.slug, each) for each in at.languages},
+        status=422 if wrong else 200,
+        keep=NEVER_KEPT if wrong else KEPT_FOR_A_MINUTE,
+        latest=weeks[0] if weeks else None,
+        typed={"edition": preferred.code if preferred else "", "address": "", **(typed or {})},
+        wrong={"edition": False, "address": False, **(wrong or {})},
+        honeypot=HONEYPOT,
+        agreement=wording.agreement(words(language), at),
+    )
+
+
+def _redirect(path: str) -> Response:
+    return RedirectResponse(path, status_code=307, headers={"Vary": "Accept-Language", "Cache-Control": "no-cache"})

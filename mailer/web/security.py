@@ -1,0 +1,106 @@
+"""What every response carries and every request must keep to, whatever page it is about."""
+
+import ipaddress
+import logging
+from collections.abc import Sequence
+
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mailer.subscribers.network import truncated
+
+LARGEST_BODY = 64 * 1024
+"""Octets in a request's body; our longest form needs a few hundred."""
+
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Guard:
+    """The outermost layer: adds HEADERS, bounds the body, and lets no exception out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self.app(scope, _bounded(scope, receive), send_with_headers)
+        except Exception:
+            _log.exception("action=answer outcome=failed method=%s", scope["method"])  # no path: it may hold a token
+            if started:
+                raise  # half a page is on the wire; the server closes the connection
+            failure = PlainTextResponse("Something went wrong on our side. Please try again later.\n", status_code=500)
+            await failure(scope, receive, send_with_headers)
+
+
+def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """Reads no more than LARGEST_BODY. What is announced as longer is refused before it is read (RFC 9110 §15.5.14)."""
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    taken = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal taken
+        if declared.isdigit() and int(declared[:20]) > LARGEST_BODY:
+            raise HTTPException(413)
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > LARGEST_BODY:
+            raise HTTPException(413)
+        return message
+
+    return receive_bounded
+
+
+def reader_network(request: Request, trusted_proxies: Sequence[str]) -> str:
+    """What the consent record keeps of the reader's network address."""
+    return truncated(client_address(request, trusted_proxies))
+
+
+def client_address(request: Request, trusted_proxies: Sequence[str]) -> str | None:
+    """Who asks. X-Forwarded-For is believed only as far as trusted proxies wrote it: from its right end."""
+    address = request.client.host if request.client else None
+    forwarded = [part.strip() for part in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
+    while address and _is_trusted(address, trusted_proxies) and forwarded and forwarded[-1]:
+        address = forwarded.pop()
+    return address
+
+
+def _is_trusted(address: str, trusted_proxies: Sequence[str]) -> bool:
+    """Proxies are written as addresses or networks."""
+    try:
+        parsed = ipaddress.ip_address(address)
+        return any(parsed in ipaddress.ip_network(proxy, strict=False) for proxy in trusted_proxies)
+    except ValueError:
+        return address in trusted_proxies
+
+
+def is_from_own_page(request: Request, link_hosts: Sequence[str]) -> bool:
+    """Whether a form of ours was sent, and not one that another site shows to a signed-in browser.
+
+    Own is what we link to, and the very origin that was asked (a console opened by its local address).
+    """
+    origin = request.headers.get("origin", "")
+    return origin in link_hosts or origin == f"{request.scope['scheme']}://{request.headers.get('host', '')}"

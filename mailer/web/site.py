@@ -1,0 +1,90 @@
+"""Assembles the pages into one application."""
+
+import logging
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.exceptions import HTTPException
+
+from mailer.app import App
+from mailer.database import DatabaseError
+from mailer.web import accent, archive, front, leaving, optin
+from mailer.web.languages import accepted, of_path
+from mailer.web.mailed import LinkProblem
+from mailer.web.pages import KEPT_FOR_EVER, READ, Pages, Site, TheSite
+from mailer.web.security import Guard
+
+RETRY_AFTER_SECONDS = 30
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(app: App) -> FastAPI:
+    """The web side of one installation."""
+    web = FastAPI(
+        title="mailer",
+        openapi_url=None,  # no page describes the pages to a stranger
+        redirect_slashes=False,  # Starlette would build the redirect from the Host header
+    )
+    web.state.site = Site(app=app, pages=Pages())
+    web.add_middleware(Guard)
+    web.add_exception_handler(HTTPException, _refused)
+    web.add_exception_handler(RequestValidationError, _refused)
+    web.add_exception_handler(LinkProblem, _link_problem)
+    web.add_exception_handler(DatabaseError, _database_failed)
+    web.add_api_route("/health", health, methods=READ)
+    web.add_api_route("/static/{name}", static, methods=READ)
+    for part in (optin, leaving, front, archive):  # the fixed first segments before /{publication}
+        web.include_router(part.router)
+    return web
+
+
+def health(site: TheSite) -> Response:
+    """For load balancers: 200 while the database can be read."""
+    try:
+        site.app.database.check_reachable()
+    except DatabaseError:
+        return JSONResponse({"ok": False}, status_code=503, headers={"Cache-Control": "no-store"})
+    return JSONResponse({"ok": True}, headers={"Cache-Control": "no-store"})
+
+
+def static(request: Request, name: str, site: TheSite) -> Response:
+    """Our own stylesheets."""
+    content = site.pages.stylesheet_at(f"/static/{name}") or accent.content(name)
+    if content is None:
+        raise HTTPException(404)
+    return Response(content, media_type="text/css", headers={"Cache-Control": KEPT_FOR_EVER})
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """404 and the like, in the language of the address or of the browser."""
+    status = error.status_code if isinstance(error, HTTPException) else 400
+    path = request.scope["path"]
+    if status == 404 and request.method in READ and path != "/" and path.endswith("/"):
+        return RedirectResponse("/" + path.strip("/"), status_code=307)
+    page = _site(request).page(
+        "refused.html", language=of_path(path) or accepted(request.headers.get("accept-language", "")), status=status
+    )
+    page.headers.update(getattr(error, "headers", None) or {})
+    return page
+
+
+def _link_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LinkProblem)
+    return error.response()
+
+
+def _database_failed(request: Request, error: Exception) -> Response:
+    _log.error("action=answer outcome=unavailable reason=%s", error)
+    page = _site(request).page(
+        "refused.html", language=accepted(request.headers.get("accept-language", "")), status=503
+    )
+    page.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return page
+
+
+def _site(request: Request) -> Site:
+    site = request.app.state.site
+    assert isinstance(site, Site)
+    return site

@@ -1,24 +1,26 @@
 """What was sent, on the web: the weeks, an issue, its pictures. Nothing here depends on who asks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Response
-from markupsafe import Markup
 from sqlmodel import Session, col, select
 from starlette.exceptions import HTTPException
 
 from mailer import links
-from mailer.issues.markdown import Block
 from mailer.issues.source import parse_translation
 from mailer.issues.states import IssueStatus
+from mailer.rendering.fragment import Shown, fragment
 from mailer.tables import Issue, Picture, Translation
-from mailer.web import article
 from mailer.web.pages import HERE, KEPT_FOR_A_MINUTE, READ, TheSite
 from mailer.web.place import Place, find
 
 router = APIRouter()
+
+COLUMN = 600
+"""Width of the text, CSS pixels."""
 
 PUBLIC = sa.or_(
     col(Issue.status).in_((IssueStatus.SENDING, IssueStatus.PAUSED, IssueStatus.SENT)),
@@ -50,18 +52,30 @@ def show_issue(publication: str, language: str, slug: str, site: TheSite) -> Res
         at = _place(session, publication, language)
         issue = _public(session, at, slug)
         written = {row.language: row for row in _translations(session, issue)}
+        sizes = {name: (width, height) for name, width, height in _sizes(session, issue)}
     if language not in written:
         raise HTTPException(404)
     others = {each: links.issue(HERE, at.slug, each, slug) for each in at.languages if each in written}
-    source = parse_translation(written[language].source, f"{language}.md", language)
-    page = links.issue(HERE, at.slug, language, slug)
-
-    def text(blocks: tuple[Block, ...]) -> Markup:
-        return article.text(blocks, lambda name: f"{page}/{quote(name)}")
-
     return site.page(
-        "issue.html", language=language, place=at, others=others, keep=KEPT_FOR_A_MINUTE, issue=source, text=text
+        "issue.html",
+        language=language,
+        place=at,
+        others=others,
+        keep=KEPT_FOR_A_MINUTE,
+        issue=parse_translation(written[language].source, f"{language}.md", language),
+        text=partial(fragment, show=_shown(links.issue(HERE, at.slug, language, slug), sizes)),
     )
+
+
+def _shown(page: str, sizes: Mapping[str, tuple[int, int]]) -> Callable[[str], Shown]:
+    """Where the page at address `page` has a picture, and how large: no wider than the column."""
+
+    def show(name: str) -> Shown:
+        width, height = sizes.get(name, (COLUMN, COLUMN))
+        scale = min(1, COLUMN / width)
+        return Shown(f"{page}/{quote(name)}", round(width * scale), round(height * scale))
+
+    return show
 
 
 @router.api_route("/{publication}/{language}/issues/{slug}/{name}", methods=READ)
@@ -106,3 +120,7 @@ def _public(session: Session, at: Place, slug: str) -> Issue:
 
 def _translations(session: Session, issue: Issue) -> Sequence[Translation]:
     return session.exec(select(Translation).where(Translation.issue_id == issue.id)).all()
+
+
+def _sizes(session: Session, issue: Issue) -> Sequence[tuple[str, int, int]]:
+    return session.exec(select(Picture.name, Picture.width, Picture.height).where(Picture.issue_id == issue.id)).all()

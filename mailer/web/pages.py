@@ -43,7 +43,7 @@ class Pages:
             links=links,
             here=HERE,
             stylesheet=self.stylesheet,
-            accent=accent.stylesheet,
+            accent=accent.address,
             words_of=words,
             known_languages=available(),
         )

@@ -1,0 +1,90 @@
+"""How far an issue is: readers by status, the rate of the last minute, the time that is left."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlmodel import Session, col
+
+from mailer.delivery.states import UNFINISHED, AttemptOutcome, DeliveryStatus
+from mailer.tables import Attempt, Delivery, Issue
+
+WINDOW = timedelta(minutes=1)
+"""What the rate is measured over."""
+
+SAMPLE = 5_000
+"""The newest attempts that are looked at for it, so that the question costs the same at every size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """One issue's deliveries."""
+
+    counts: Mapping[DeliveryStatus, int]  #: every status, also those with none
+    began_at: datetime | None
+    last_at: datetime | None  #: the newest answer, while it is among the newest attempts; else when it was finished
+    rate_per_second: float  #: answers a second over the last minute
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def remaining(self) -> int:
+        """Those that are not finished: they wait, are on the wire, or their answer is not known."""
+        return sum(self.counts[status] for status in UNFINISHED)
+
+    @property
+    def done(self) -> int:
+        return self.total - self.remaining
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """At the rate of the last minute; None where nothing moves."""
+        return self.remaining / self.rate_per_second if self.rate_per_second else None
+
+
+def tally(session: Session, issue_id: int, now: datetime) -> Tally:
+    """How far this issue is at `now`. An unknown issue has no deliveries."""
+    issue = session.get(Issue, issue_id)
+    began_at = issue.began_at if issue else None
+    rate, last_at = _pace(session, issue_id, began_at, now)
+    return Tally(
+        counts=counts(session, [issue_id])[issue_id],
+        began_at=began_at,
+        last_at=last_at or (issue.finished_at if issue else None),
+        rate_per_second=rate,
+    )
+
+
+def counts(session: Session, issue_ids: Sequence[int]) -> dict[int, dict[DeliveryStatus, int]]:
+    """For each of these issues, how many deliveries are in each status: one walk along (issue_id, status)."""
+    grouped = (
+        sa.select(col(Delivery.issue_id), col(Delivery.status), sa.func.count())
+        .where(col(Delivery.issue_id).in_(issue_ids))
+        .group_by(col(Delivery.issue_id), col(Delivery.status))
+    )
+    found = {issue_id: dict.fromkeys(DeliveryStatus, 0) for issue_id in issue_ids}
+    for issue_id, status, count in session.execute(grouped):
+        found[issue_id][status] = count
+    return found
+
+
+def _pace(session: Session, issue_id: int, began_at: datetime | None, now: datetime) -> tuple[float, datetime | None]:
+    """Answers a second, and the moment of the newest one."""
+    newest = session.execute(sa.select(sa.func.max(col(Attempt.id)))).scalar() or 0
+    mine = sa.and_(col(Delivery.issue_id) == issue_id, col(Attempt.outcome) != AttemptOutcome.UNSENT)
+    recent = sa.and_(mine, col(Attempt.finished_at) > now - WINDOW)
+    answered = sa.func.count().filter(recent)
+    last = sa.func.max(col(Attempt.finished_at)).filter(mine)
+    sample = (
+        sa.select(answered, last, sa.func.min(col(Attempt.started_at)))
+        .join(Delivery, col(Delivery.id) == col(Attempt.delivery_id))
+        .where(col(Attempt.id) > newest - SAMPLE)
+    )
+    count, last_at, first_at = session.execute(sample).one()
+    if not count:
+        return 0.0, last_at
+    since = max(now - WINDOW, *(moment for moment in (first_at, began_at) if moment))
+    return count / max((now - since).total_seconds(), 1.0), last_at

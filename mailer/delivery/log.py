@@ -13,8 +13,11 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from mailer.delivery.states import DeliveryStatus
+from mailer.delivery.tally import Tally, tally
 from mailer.errors import MailerError
 from mailer.tables import Attempt, Delivery, DeliveryKind, Edition, Issue, Publication, Subscriber, Subscription
+
+__all__ = ["LogEntry", "LogFilter", "LogFilterError", "Tally", "entries", "entry", "history", "tally"]
 
 FEW = 200
 """So many matching readers have their deliveries looked up one by one; of more, the newest are soon met by walking."""
@@ -87,7 +90,7 @@ def history(session: Session, delivery_id: int) -> Sequence[Attempt]:
     return session.exec(select(Attempt).where(Attempt.delivery_id == delivery_id).order_by(col(Attempt.number))).all()
 
 
-_ROWS: sa.Select[Any] = (
+_ROWS: sa.Select[*tuple[Any, ...]] = (
     sa.select(
         col(Delivery.id).label("delivery_id"),
         col(Delivery.changed_at).label("at"),

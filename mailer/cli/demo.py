@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mailer.cli.shared import JsonOption, print_json, start_logging
+from mailer.cli.shared import JsonOption, print_json, run_loop, start_logging
 from mailer.demo.road import Result, walk
 from mailer.demo.stage import Stage, stage
 from mailer.issues.folder import read_folder
@@ -32,7 +32,7 @@ def run(
     folder = issue or resource("templates") / "example" / EXAMPLE
     read_folder(folder)  # its mistakes are told before anything is built
     start_logging("warning")
-    result = asyncio.run(_run(readers, folder, once, as_json))
+    result = run_loop(_run(readers, folder, once, as_json))
     if as_json:
         print_json(asdict(result))
     if not result.is_good:

@@ -12,7 +12,9 @@ from rich.table import Table
 
 from mailer import publications
 from mailer.cli.shared import JsonOption, PublicationOption, installation, local, print_json
-from mailer.delivery import launch, ledger, log, proofs
+from mailer.delivery import launch, ledger, proofs
+from mailer.delivery.tally import Tally
+from mailer.delivery.tally import tally as tally_of
 from mailer.errors import MailerError
 from mailer.issues import issue as issues
 from mailer.issues.folder import read_folder
@@ -138,14 +140,14 @@ def status(slug: Slug, publication: PublicationOption = None, as_json: JsonOptio
         row = publications.find(session, publication)
         issue = issues.find(session, row, slug)
         assert issue.id is not None
-        tally = log.tally(session, issue.id, app.clock())
+        tally = tally_of(session, issue.id, app.clock())
     if as_json:
         print_json(_as_json(issue, tally))
     else:
         _print_status(row, issue, tally)
 
 
-def _as_json(issue: Issue, tally: log.Tally) -> dict[str, object]:
+def _as_json(issue: Issue, tally: Tally) -> dict[str, object]:
     return {
         "issue": issue.slug,
         "status": issue.status,
@@ -160,7 +162,7 @@ def _as_json(issue: Issue, tally: log.Tally) -> dict[str, object]:
     }
 
 
-def _print_status(publication: Publication, issue: Issue, tally: log.Tally) -> None:
+def _print_status(publication: Publication, issue: Issue, tally: Tally) -> None:
     zone = publication.time_zone
     times = {"scheduled": issue.scheduled_at, "began": issue.began_at, "finished": issue.finished_at}
     said = ", ".join(f"{word} {local(moment, zone)}" for word, moment in times.items() if moment)

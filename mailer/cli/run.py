@@ -3,22 +3,17 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from typing import Annotated
 
 import typer
 import uvicorn
 
 from mailer.app import App
-from mailer.cli.shared import installation, start_logging
+from mailer.cli.shared import installation, run_loop, start_logging
 from mailer.errors import MailerError
 from mailer.web.site import create_app
 from mailer.worker import Worker
-
-try:
-    import uvloop
-except ImportError:  # Windows, PyPy
-    uvloop = None  # type: ignore[assignment]
 
 
 def serve(
@@ -27,20 +22,14 @@ def serve(
     """Serve the web pages and send what is due, until Ctrl-C or SIGTERM."""
     app = installation()
     start_logging(app.settings.log_level)
-    _run(_serve(app, None if no_worker else Worker(app)))
+    run_loop(_serve(app, None if no_worker else Worker(app)))
 
 
 def worker() -> None:
     """Send what is due, without web pages, until Ctrl-C or SIGTERM."""
     app = installation()
     start_logging(app.settings.log_level)
-    _run(_work(Worker(app)))
-
-
-def _run(work: Coroutine[None, None, None]) -> None:
-    """On uvloop where it is installed."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
-        runner.run(work)
+    run_loop(_work(Worker(app)))
 
 
 async def _work(worker: Worker) -> None:

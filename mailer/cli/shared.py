@@ -1,15 +1,24 @@
 """What every command needs: the installation, one way to print times, JSON."""
 
+import asyncio
 import json
 import logging
+from collections.abc import Coroutine
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import typer
 
 from mailer.app import App, assemble
 from mailer.settings import load
+
+try:
+    import uvloop
+except ImportError:  # Windows, PyPy
+    uvloop = None  # type: ignore[assignment]
+
+T = TypeVar("T")
 
 PublicationOption = Annotated[
     str | None, typer.Option("--publication", help="Which publication, where there are several.")
@@ -31,6 +40,12 @@ def start_logging(level: str) -> None:
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
     for name in ("apscheduler", "aiosqlite", "httpx", "mail.log", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def run_loop(work: Coroutine[None, None, T]) -> T:
+    """Runs `work` to its end, on uvloop where it is installed."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
+        return runner.run(work)
 
 
 def local(moment: datetime | None, zone: str) -> str:

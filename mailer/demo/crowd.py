@@ -10,7 +10,7 @@ import httpx
 
 from mailer.demo.mailbox import Mailbox
 
-AT_ONCE = 50
+AT_ONCE = 25
 """Readers who act at the same time."""
 
 _DOMAINS = ("example.org", "example.net", "example.com", "mail.example")
@@ -106,4 +106,4 @@ class Crowd:
         reader.left = True
 
 
-_LIMITS = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
+_LIMITS = httpx.Limits(max_connections=4, max_keepalive_connections=4)

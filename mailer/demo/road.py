@@ -8,8 +8,10 @@ from pathlib import Path
 from rich.progress import Progress
 from sqlmodel import col, select
 
-from mailer.delivery import launch, log
+from mailer.delivery import launch
 from mailer.delivery.states import WAITING, DeliveryStatus
+from mailer.delivery.tally import Tally
+from mailer.delivery.tally import tally as tally_of
 from mailer.demo.crowd import Crowd, Reader, gather
 from mailer.demo.mailbox import Mailbox
 from mailer.demo.stage import Stage
@@ -88,10 +90,10 @@ async def _until_sent(stage: Stage, issue: Issue, progress: Progress) -> None:
         progress.update(step, total=tally.total or None, completed=tally.total - waiting)
 
 
-def _look(stage: Stage, issue_id: int | None) -> tuple[IssueStatus, log.Tally]:
+def _look(stage: Stage, issue_id: int | None) -> tuple[IssueStatus, Tally]:
     assert issue_id is not None
     with stage.app.database.read() as session:
-        return session.get_one(Issue, issue_id).status, log.tally(session, issue_id, stage.app.clock())
+        return session.get_one(Issue, issue_id).status, tally_of(session, issue_id, stage.app.clock())
 
 
 def _count(

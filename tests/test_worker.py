@@ -1,0 +1,173 @@
+"""The worker: due issues begin, everybody gets theirs, and a worker that is killed is gone on from where it was."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from mailer.app import App, assemble
+from mailer.database import Database
+from mailer.delivery import workers
+from mailer.delivery.states import AttemptOutcome, DeliveryStatus
+from mailer.issues import issue as issues
+from mailer.issues.folder import read_folder
+from mailer.issues.states import IssueStatus
+from mailer.rendering.decoded import parse, part
+from mailer.resources import resource
+from mailer.settings import Settings
+from mailer.tables import Attempt, Delivery, Issue, Message, Publication
+from mailer.worker import Worker
+from tests.conftest import HandedClock
+from tests.delivery.conftest import Subscribe
+from tests.delivery.relay import ScriptedRelay
+
+EXAMPLE = resource("templates") / "example" / "2026-11-16"
+
+pytest_plugins = ("tests.delivery.conftest",)
+
+
+def on_disk(settings: Settings, relay: ScriptedRelay, **changes: object) -> Settings:
+    return settings.model_copy(update={"relay_port": relay.port, "relay_connections": 4, **changes})
+
+
+@contextlib.asynccontextmanager
+async def working(app: App):  # type: ignore[no-untyped-def]
+    worker = Worker(app)
+    running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        await asyncio.wait_for(running, 30)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def add_and_schedule(app: App, publication: Publication, at: datetime) -> int:
+    with app.database.write() as session:
+        issue, _ = issues.add(session, publication, read_folder(EXAMPLE), app.clock())
+        issues.check(session, publication, issue)
+        issues.schedule(session, issue, at)
+        assert issue.id is not None
+        return issue.id
+
+
+def status_of(app: App, issue_id: int) -> IssueStatus:
+    with app.database.read() as session:
+        return session.get_one(Issue, issue_id).status
+
+
+async def test_a_due_issue_reaches_every_reader_in_their_edition(
+    app: App, publication: Publication, clock: HandedClock, scripted: ScriptedRelay, subscribe: Subscribe
+) -> None:
+    subscribe("en@example.org")
+    subscribe("ru@example.org", edition="ru")
+    subscribe("both@example.org", edition="be-ru")
+    app = assemble(on_disk(app.settings, scripted), clock)
+    issue_id = add_and_schedule(app, publication, clock() + timedelta(minutes=5))
+    async with working(app):
+        await asyncio.sleep(1.2)  # a tick passes, and it is not due yet
+        assert scripted.taken == {}
+        clock.pass_(minutes=6)
+        await until(lambda: status_of(app, issue_id) is IssueStatus.SENT)
+    assert {address: len(mails) for address, mails in scripted.taken.items()} == {
+        "en@example.org": 1,
+        "ru@example.org": 1,
+        "both@example.org": 1,
+    }
+    languages = {address: parse(mails[0])["Content-Language"] for address, mails in scripted.taken.items()}
+    assert languages == {"en@example.org": "en", "ru@example.org": "ru", "both@example.org": "be, ru"}
+    html = part(parse(scripted.taken["both@example.org"][0]), "html")
+    assert 'lang="be"' in html
+    assert 'lang="ru"' in html
+
+
+async def test_an_issue_is_rendered_once_an_edition(
+    app: App, publication: Publication, clock: HandedClock, scripted: ScriptedRelay, subscribe: Subscribe
+) -> None:
+    subscribe(*(f"r{number}@example.org" for number in range(25)))
+    app = assemble(on_disk(app.settings, scripted), clock)
+    issue_id = add_and_schedule(app, publication, clock())
+    async with working(app):
+        await until(lambda: status_of(app, issue_id) is IssueStatus.SENT)
+    with app.database.read() as session:
+        assert len(session.exec(select(Message)).all()) == 3
+    assert len(scripted.taken) == 25
+
+
+async def test_a_second_worker_on_the_same_file_is_refused(
+    app: App, clock: HandedClock, scripted: ScriptedRelay
+) -> None:
+    app = assemble(on_disk(app.settings, scripted), clock)
+    async with working(app):
+        await until(lambda: _is_held(app.database))
+        with pytest.raises(workers.SecondWorker, match=r"Another worker .* is sending"):
+            await Worker(assemble(app.settings, clock)).run()
+
+
+def _is_held(database: Database) -> bool:
+    try:
+        with workers.sole_use(database):
+            return False
+    except workers.SecondWorker:
+        return True
+
+
+@pytest.mark.parametrize("kills", [3])
+async def test_a_worker_that_is_killed_loses_nobody(
+    app: App,
+    publication: Publication,
+    scripted: ScriptedRelay,
+    subscribe: Subscribe,
+    kills: int,
+    tmp_path: Path,
+) -> None:
+    """Counted at the relay: everybody has it, and copies beyond the first are at most one a connection and kill."""
+    readers = [f"r{number}@example.org" for number in range(300)]
+    subscribe(*readers)
+    now = assemble(app.settings)  # the worker below lives in real time
+    issue_id = add_and_schedule(now, publication, datetime.now(UTC))
+    for kill in range(1, kills + 1):
+        process = await start_worker(app.settings, scripted, tmp_path)
+        await until(lambda kill=kill: len(scripted.taken) >= 300 * kill // (kills + 1))  # type: ignore[misc]
+        os.kill(process.pid, signal.SIGKILL)
+        await process.wait()
+    process = await start_worker(app.settings, scripted, tmp_path)
+    await until(lambda: status_of(now, issue_id) is IssueStatus.SENT, 60)
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 20) == 0
+
+    copies = [len(scripted.taken[reader]) for reader in readers]
+    assert min(copies) == 1
+    assert sum(copies) - len(readers) <= 4 * kills
+    with now.database.read() as session:
+        statuses = set(session.exec(select(Delivery.status)))
+        uncertain = session.exec(select(Attempt.id).where(Attempt.outcome == AttemptOutcome.UNCERTAIN)).all()
+    assert statuses == {DeliveryStatus.ACCEPTED}
+    assert sum(copies) - len(readers) <= len(uncertain) <= 4 * kills
+
+
+async def start_worker(settings: Settings, relay: ScriptedRelay, folder: Path) -> asyncio.subprocess.Process:
+    environment = {
+        **os.environ,
+        "MAILER_DATABASE_URL": settings.database_url,
+        "MAILER_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "MAILER_ADDRESS_KEY": settings.address_key.get_secret_value(),
+        "MAILER_LINK_HOSTS": "https://news.example.org",
+        "MAILER_MAIL_DOMAIN": settings.mail_domain,
+        "MAILER_RELAY_HOST": "127.0.0.1",
+        "MAILER_RELAY_PORT": str(relay.port),
+        "MAILER_RELAY_CONNECTIONS": "4",
+    }
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "mailer", "worker", cwd=folder, env=environment)

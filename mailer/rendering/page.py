@@ -31,6 +31,7 @@ def _inlined(source: str, stylesheet: str) -> str:
         css_text=stylesheet,
         keep_style_tags=True,
         disable_leftover_css=True,
+        disable_basic_attributes=["width", "height"],  # they would replace those of pictures
         disable_validation=True,
         allow_network=False,
         cssutils_logging_level=logging.CRITICAL,

@@ -68,17 +68,15 @@ def _part(words: Words, translation: TranslationSource, letterhead: Letterhead, 
 
 
 def _contents(words: Words, translation: TranslationSource) -> str:
-    lines = [f"{words.gettext('In this issue')}:"]
-    for commentary in translation.commentaries:
-        if commentary.verdict:
-            lines.append(
-                wrapped(
-                    f"{commentary.headline} ({words.verdict(commentary.verdict)})", f"{commentary.verdict.sign} ", "  "
-                )
-            )
-        else:
-            lines.append(wrapped(commentary.headline, "- ", "  "))
-    return "\n".join(lines)
+    entries = [_entry(words, commentary) for commentary in translation.commentaries]
+    return "\n".join([f"{words.gettext('In this issue')}:", *entries])
+
+
+def _entry(words: Words, commentary: Commentary) -> str:
+    if commentary.verdict is None:
+        return wrapped(commentary.headline, "- ", "  ")
+    text = f"{commentary.headline} ({words.verdict(commentary.verdict)})"
+    return wrapped(text, f"{commentary.verdict.sign} ", "  ")
 
 
 def _section(words: Words, section: Section) -> str:

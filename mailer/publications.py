@@ -23,14 +23,20 @@ class PublicationError(MailerError):
 
 
 def _wire_address(value: str) -> str:
-    parsed = address.parse(value)
+    try:
+        parsed = address.parse(value)
+    except MailerError as error:
+        raise ValueError(str(error).rstrip(".")) from None
     if parsed.ascii is None:
         raise ValueError("letters before the @ must be ASCII, or many servers refuse the mail")
     return parsed.ascii
 
 
 def _header_text(value: str) -> str:
-    return check_header_text("this", value.strip())
+    try:
+        return check_header_text("it stands in a header", value.strip())
+    except MailerError as error:
+        raise ValueError(str(error).rstrip(".")) from None
 
 
 def _known_zone(value: str) -> str:

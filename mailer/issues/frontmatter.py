@@ -45,48 +45,53 @@ def read(yaml_text: str, file: str, problems: list[Problem]) -> FrontMatter | No
     """Reads what split() cut off. Appends to `problems`; None where there are any."""
     before = len(problems)
     entries = _entries(yaml_text, file, problems)
-    period = _period(entries, file, problems)
-    for name in ("title", "subject"):
-        if name in entries:
-            problems.extend(_unfit_for_a_header(name, entries[name], file))
-    if not entries.get("title", _Entry("", 1)).text and len(problems) == before:
-        problems.append(Problem(file, 1, "the title is missing", "Add a line such as title: Situation in Belarus"))
-    if len(problems) > before or period is None:
+    if entries is None:
         return None
-    subject, preheader = (entries[key].text if key in entries else None for key in ("subject", "preheader"))
+    for name, mend in (("period", _EXAMPLE), ("title", "title: Situation in Belarus")):
+        if name not in entries:
+            problems.append(Problem(file, 1, f"the {name} is missing", f"Add a line such as {mend}"))
+    for name, entry in entries.items():
+        if entry is not None:
+            problems.extend(_wrong_with(name, entry, file))
+    if len(problems) > before:
+        return None
+    texts = {name: entry.text for name, entry in entries.items() if entry and entry.text}
+    days = _days(texts["period"])
+    assert days is not None
     return FrontMatter(
-        first_day=period[0],
-        last_day=period[1],
-        title=entries["title"].text,
-        subject=subject or None,
-        preheader=preheader or None,
+        first_day=days[0],
+        last_day=days[1],
+        title=texts["title"],
+        subject=texts.get("subject"),
+        preheader=texts.get("preheader"),
     )
 
 
-def _entries(yaml_text: str, file: str, problems: list[Problem]) -> dict[str, _Entry]:
-    """Composes without constructing: nothing is built from tags, and every node knows its line."""
+def _entries(yaml_text: str, file: str, problems: list[Problem]) -> dict[str, _Entry | None] | None:
+    """The known entries; None for one that was found wrong, and for all where nothing can be read.
+
+    Composes without constructing: nothing is built from tags, and every node knows its line.
+    """
     try:
         root = yaml.compose(yaml_text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         what = getattr(error, "problem", None) or "it is nested or written in a way that YAML does not know"
         mend = "Put the value in quotation marks, or correct the line"
         problems.append(Problem(file, _line_of(error), f"the front matter is not valid YAML: {what}", f"{mend}."))
-        return {}
-    if root is None:
-        return {}
-    if not isinstance(root, yaml.MappingNode):
+        return None
+    if root is not None and not isinstance(root, yaml.MappingNode):
         mend = f"Write lines such as {_EXAMPLE}"
         problems.append(Problem(file, 2, "the front matter is not a list of keys and values", mend))
-        return {}
-    entries: dict[str, _Entry] = {}
-    for key, value in root.value:
+        return None
+    entries: dict[str, _Entry | None] = {}
+    for key, value in root.value if root else ():
         problem = _add(entries, key, value)
         if problem:
             problems.append(Problem(file, key.start_mark.line + 1, *problem))
     return entries
 
 
-def _add(entries: dict[str, _Entry], key: yaml.Node, value: yaml.Node) -> tuple[str, str] | None:
+def _add(entries: dict[str, _Entry | None], key: yaml.Node, value: yaml.Node) -> tuple[str, str] | None:
     """Takes one entry in, or says what is wrong with it and how to mend that."""
     if not isinstance(key, yaml.ScalarNode) or key.value not in KNOWN:
         shown = f"{key.value!r:.60}" if isinstance(key, yaml.ScalarNode) else "a list"
@@ -94,6 +99,7 @@ def _add(entries: dict[str, _Entry], key: yaml.Node, value: yaml.Node) -> tuple[
     if key.value in entries:
         return f"the key {key.value} stands here a second time", "Keep one."
     if not isinstance(value, yaml.ScalarNode):
+        entries[key.value] = None
         return f"the {key.value} is not one line of text", "Put it in quotation marks."
     entries[key.value] = _Entry(" ".join(value.value.split()), value.start_mark.line + 1)
     return None
@@ -104,21 +110,20 @@ def _line_of(error: Exception) -> int:
     return mark.line + 1 if mark else 1
 
 
-def _period(entries: dict[str, _Entry], file: str, problems: list[Problem]) -> tuple[date, date] | None:
-    if "period" not in entries:
-        if not problems:
-            problems.append(Problem(file, 1, "the period is missing", f"Add a line such as {_EXAMPLE}"))
-        return None
-    text, line = entries["period"].text, entries["period"].line
-    days = _days(text)
-    if days is None:
-        problems.append(Problem(file, line, f'the period "{text:.60}" is not a date range', f"Write it as {_EXAMPLE}"))
-    elif days[0] > days[1]:
-        mend = f"Write it as period: {days[1]}/{days[0]}"
-        problems.append(Problem(file, line, f'the period "{text}" ends before it begins', mend))
-    else:
-        return days
-    return None
+def _wrong_with(name: str, entry: _Entry, file: str) -> Iterator[Problem]:
+    text, line = entry.text, entry.line
+    if name == "period":
+        days = _days(text)
+        if days is None:
+            what = f'the period "{text:.60}" is not a date range'
+            yield Problem(file, line, what, f"Write it as {_EXAMPLE}")
+        elif days[0] > days[1]:
+            mend = f"Write it as period: {days[1]}/{days[0]}"
+            yield Problem(file, line, f'the period "{text}" ends before it begins', mend)
+    elif not text and name == "title":
+        yield Problem(file, line, "the title is empty", "Write it after the colon.")
+    elif "=?" in text or not text.isprintable():  # they become header fields; `=?` begins an encoded word, RFC 2047 §2
+        yield Problem(file, line, f"the {name} holds '=?' or a control character", "Take it out.")
 
 
 def _days(text: str) -> tuple[date, date] | None:
@@ -127,9 +132,3 @@ def _days(text: str) -> tuple[date, date] | None:
         return (date.fromisoformat(found[1]), date.fromisoformat(found[2])) if found else None
     except ValueError:
         return None
-
-
-def _unfit_for_a_header(name: str, entry: _Entry, file: str) -> Iterator[Problem]:
-    """Title and subject become header fields; `=?` there is read as an encoded word (RFC 2047 §2)."""
-    if "=?" in entry.text or not entry.text.isprintable():
-        yield Problem(file, entry.line, f"the {name} holds '=?' or a control character", "Take it out.")

@@ -140,6 +140,7 @@ class _Outline:
         self._sections: list[Section] = []
         self._blocks: list[Block] = []  # of the last commentary
         self._level = 1  # of the last heading; the title in the front matter is the first
+        self._in_commentary = False
         self._stray = False  # said once a run
         self._anchors: set[str] = set()
         self.pictures: list[PictureUse] = []
@@ -149,7 +150,7 @@ class _Outline:
         self.pictures.extend(markdown.pictures(block))
         if block[0].type == "heading_open":
             self._heading(block)
-        elif self._level < 3:
+        elif not self._in_commentary:
             if not self._stray:
                 self._say(block, "this text belongs to no commentary", "Put a line of ### Headline before it.")
             self._stray = True
@@ -172,12 +173,13 @@ class _Outline:
         if level > self._level + 1:
             marks = "#" * (self._level + 1)
             self._say(block, f"{'#' * level} follows where {marks} is due", f"Write {marks}.")
-        if level > 3:
+        if level > 3 and self._in_commentary:
             self._blocks.append(block)
         else:
+            level = min(level, 3)  # a jump was said above; what follows it is read as a commentary
             self._close_commentary()
             self._open(block, level)
-        self._level, self._stray = level, False
+        self._level, self._in_commentary, self._stray = level, level > 2, False
 
     def _open(self, block: Block, level: int) -> None:
         text, verdict = self._heading_text(block)
@@ -224,7 +226,7 @@ class _Outline:
         return None
 
     def _close_commentary(self) -> None:
-        if self._level < 3:
+        if not self._in_commentary:
             return
         section = self._sections[-1]
         commentary = section.commentaries[-1]

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col
 
 from mailer.delivery.states import UNFINISHED, AttemptOutcome, DeliveryStatus
+from mailer.issues.states import IssueStatus
 from mailer.tables import Attempt, Delivery, Issue
 
 WINDOW = timedelta(minutes=1)
@@ -22,9 +23,9 @@ class Tally:
     """One issue's deliveries."""
 
     counts: Mapping[DeliveryStatus, int]  #: every status, also those with none
-    began_at: datetime | None
-    last_at: datetime | None  #: the newest answer, while it is among the newest attempts; else when it was finished
-    rate_per_second: float  #: answers a second over the last minute
+    began_at: datetime | None = None
+    last_at: datetime | None = None  #: the newest answer while it is sending, then when it was finished
+    rate_per_second: float = 0.0  #: answers over the last minute, while it is sending
 
     @property
     def total(self) -> int:
@@ -48,24 +49,35 @@ class Tally:
 def tally(session: Session, issue_id: int, now: datetime) -> Tally:
     """How far this issue is at `now`. An unknown issue has no deliveries."""
     issue = session.get(Issue, issue_id)
-    began_at = issue.began_at if issue else None
-    rate, last_at = _pace(session, issue_id, began_at, now)
+    return tallies(session, [issue], now)[0] if issue else Tally(counts=dict.fromkeys(DeliveryStatus, 0))
+
+
+def tallies(session: Session, issues: Sequence[Issue], now: datetime) -> list[Tally]:
+    """The same for several issues, in their order: one walk over their deliveries."""
+    counted = _counts(session, [issue.id for issue in issues if issue.id is not None])
+    return [_tally(session, issue, counted.get(issue.id or 0, {}), now) for issue in issues]
+
+
+def _tally(session: Session, issue: Issue, counted: Mapping[DeliveryStatus, int], now: datetime) -> Tally:
+    rate, last_at = 0.0, None
+    if issue.status is IssueStatus.SENDING and issue.id is not None:
+        rate, last_at = _pace(session, issue.id, issue.began_at, now)
     return Tally(
-        counts=counts(session, [issue_id])[issue_id],
-        began_at=began_at,
-        last_at=last_at or (issue.finished_at if issue else None),
+        counts={status: counted.get(status, 0) for status in DeliveryStatus},
+        began_at=issue.began_at,
+        last_at=last_at or issue.finished_at,
         rate_per_second=rate,
     )
 
 
-def counts(session: Session, issue_ids: Sequence[int]) -> dict[int, dict[DeliveryStatus, int]]:
-    """For each of these issues, how many deliveries are in each status: one walk along (issue_id, status)."""
+def _counts(session: Session, issue_ids: Sequence[int]) -> dict[int, dict[DeliveryStatus, int]]:
+    """Along (issue_id, status)."""
     grouped = (
         sa.select(col(Delivery.issue_id), col(Delivery.status), sa.func.count())
         .where(col(Delivery.issue_id).in_(issue_ids))
         .group_by(col(Delivery.issue_id), col(Delivery.status))
     )
-    found = {issue_id: dict.fromkeys(DeliveryStatus, 0) for issue_id in issue_ids}
+    found: dict[int, dict[DeliveryStatus, int]] = {issue_id: {} for issue_id in issue_ids}
     for issue_id, status, count in session.execute(grouped):
         found[issue_id][status] = count
     return found

@@ -17,6 +17,7 @@ from mailer.rendering.words import words
 from mailer.resources import resource
 from mailer.web import accent
 from mailer.web.place import Place
+from mailer.web.tries import Tries
 
 NEVER_KEPT = "no-store"
 KEPT_FOR_A_MINUTE = "public, max-age=60"
@@ -73,6 +74,7 @@ class Site:
 
     app: App
     pages: Pages
+    tries: Tries  #: at the console's door
 
     def page(
         self,
@@ -88,6 +90,15 @@ class Site:
         """A reader's page. `others`: the same in other languages, language -> address."""
         text = self.pages.render(template, language, place=place, others=others or {}, **values)
         return HTMLResponse(text, status_code=status, headers={"Cache-Control": keep, "Content-Language": language})
+
+    def console_page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page of the console: English, and kept nowhere.
+
+        Its forms tell their origin, which is checked; under no-referrer browsers say "null" (Fetch §3.2).
+        """
+        text = self.pages.render(template, "en", **values)
+        headers = {"Cache-Control": NEVER_KEPT, "Referrer-Policy": "same-origin"}
+        return HTMLResponse(text, status_code=status, headers=headers)
 
 
 def _the_site(request: Request) -> Site:

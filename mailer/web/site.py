@@ -9,11 +9,12 @@ from starlette.exceptions import HTTPException
 
 from mailer.app import App
 from mailer.database import DatabaseError
-from mailer.web import accent, archive, front, leaving, optin
+from mailer.web import accent, archive, console, front, leaving, optin, signin
 from mailer.web.languages import accepted, of_path
 from mailer.web.mailed import LinkProblem
 from mailer.web.pages import KEPT_FOR_EVER, READ, Pages, Site, TheSite
 from mailer.web.security import Guard
+from mailer.web.tries import Tries
 
 RETRY_AFTER_SECONDS = 30
 
@@ -27,15 +28,16 @@ def create_app(app: App) -> FastAPI:
         openapi_url=None,  # no page describes the pages to a stranger
         redirect_slashes=False,  # Starlette would build the redirect from the Host header
     )
-    web.state.site = Site(app=app, pages=Pages())
+    web.state.site = Site(app=app, pages=Pages(), tries=Tries())
     web.add_middleware(Guard)
     web.add_exception_handler(HTTPException, _refused)
     web.add_exception_handler(RequestValidationError, _refused)
     web.add_exception_handler(LinkProblem, _link_problem)
+    web.add_exception_handler(signin.NotSignedIn, signin.not_signed_in)
     web.add_exception_handler(DatabaseError, _database_failed)
     web.add_api_route("/health", health, methods=READ)
     web.add_api_route("/static/{name}", static, methods=READ)
-    for part in (optin, leaving, front, archive):  # the fixed first segments before /{publication}
+    for part in (optin, leaving, signin, console, front, archive):  # the fixed first segments before /{publication}
         web.include_router(part.router)
     return web
 
@@ -61,11 +63,9 @@ def _refused(request: Request, error: Exception) -> Response:
     """404 and the like, in the language of the address or of the browser."""
     status = error.status_code if isinstance(error, HTTPException) else 400
     path = request.scope["path"]
-    if status == 404 and request.method in READ and path != "/" and path.endswith("/"):
+    if status == 404 and request.method in READ and path.strip("/") and path.endswith("/"):
         return RedirectResponse("/" + path.strip("/"), status_code=307)
-    page = _site(request).page(
-        "refused.html", language=of_path(path) or accepted(request.headers.get("accept-language", "")), status=status
-    )
+    page = _refusal(request, status)
     page.headers.update(getattr(error, "headers", None) or {})
     return page
 
@@ -77,14 +77,14 @@ def _link_problem(request: Request, error: Exception) -> Response:
 
 def _database_failed(request: Request, error: Exception) -> Response:
     _log.error("action=answer outcome=unavailable reason=%s", error)
-    page = _site(request).page(
-        "refused.html", language=accepted(request.headers.get("accept-language", "")), status=503
-    )
+    page = _refusal(request, 503)
     page.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return page
 
 
-def _site(request: Request) -> Site:
+def _refusal(request: Request, status: int) -> Response:
+    """What is wrong and what to do. Asks the database nothing: it may be what is wrong."""
     site = request.app.state.site
     assert isinstance(site, Site)
-    return site
+    language = of_path(request.scope["path"]) or accepted(request.headers.get("accept-language", ""))
+    return site.page("refused.html", language=language, status=status, refusal=status)

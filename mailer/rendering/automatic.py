@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mailer.rendering.body import Body, Letterhead
 from mailer.rendering.page import page
-from mailer.rendering.text import footer, joined, underlined, wrapped
+from mailer.rendering.text import footer, joined, labelled, underlined, wrapped
 from mailer.rendering.words import Words, in_language, words
 
 
@@ -34,7 +34,7 @@ def render_confirmation(
         "after": after,
         "unsubscribe_url": None,
     }
-    naked = f"{spoken.gettext('To confirm, open this link:')}\n{confirm_url}"
+    naked = labelled(spoken.gettext("To confirm, open this link:"), confirm_url)
     text = [wrapped(name), underlined(heading, "="), *map(wrapped, before), naked, *map(wrapped, after)]
     return _body(values, spoken, letterhead, [*text, *footer(spoken, letterhead, [])])
 
@@ -65,8 +65,8 @@ def render_welcome(
         "after": after,
         "unsubscribe_url": unsubscribe_url,
     }
-    archive = f"{spoken.gettext('All issues')}:\n{archive_url}"
-    leave = f"{spoken.gettext('Unsubscribe')}:\n{unsubscribe_url}"
+    archive = labelled(spoken.gettext("All issues"), archive_url)
+    leave = labelled(spoken.gettext("Unsubscribe"), unsubscribe_url)
     text = [wrapped(name), underlined(heading, "="), *map(wrapped, before), archive, *map(wrapped, after)]
     return _body(values, spoken, letterhead, [*text, *footer(spoken, letterhead, [leave])])
 

@@ -75,7 +75,7 @@ class _Renderer(RendererHTML):
         cell = copy.copy(tokens[idx])
         style = str(cell.attrGet("style") or "")
         cell.attrs = {"align": style.removeprefix("text-align:")} if style else {}
-        return self.renderToken([cell], 0, options, env)
+        return self.renderToken([cell, *tokens[idx + 1 : idx + 2]], 0, options, env)
 
     td_open = th_open
 

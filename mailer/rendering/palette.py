@@ -39,8 +39,8 @@ def readable(colour: str, *, on: str) -> str:
     """`colour`, as much lighter or darker as it takes to be read on `on`; the hue and its strength stay."""
     hue, lightness, saturation = colorsys.rgb_to_hls(*(channel / 255 for channel in _channels(colour)))
     step = 0.01 if _luminance(on) < 0.18 else -0.01
-    while contrast(colour, on) < LEAST_CONTRAST and 0 < lightness < 1:
-        lightness = min(max(lightness + step, 0.0), 1.0)
+    while contrast(colour, on) < LEAST_CONTRAST and 0 <= lightness + step <= 1:
+        lightness += step
         colour = _hex(colorsys.hls_to_rgb(hue, lightness, saturation))
     return colour
 

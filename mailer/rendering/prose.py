@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 from markdown_it.tree import SyntaxTreeNode
 
-from mailer.issues.markdown import Block, html_text
+from mailer.issues.markdown import Block, html_text, plain
 
 WIDTH = 72  #: columns
 
@@ -96,7 +96,7 @@ class _Prose:
             case "hardbreak":
                 return "\n"
             case "image":
-                return f"[{self._inline(node)}]"
+                return f"[{plain(node.token.children if node.token else ())}]"
             case "link":
                 return self._link(node)
             case "html_inline":

@@ -19,9 +19,11 @@ def issue_text(parts: Sequence[tuple[Words, TranslationSource]], letterhead: Let
         made += _part(words, translation, letterhead, notes)
     words = parts[0][0]
     reason = words.gettext("You get this letter because you subscribed to it and confirmed your address.")
-    ways = [f"{spoken.gettext('View in browser')}:\n{in_language(links.view, spoken.language)}" for spoken, _ in parts]
-    ways.append(f"{words.gettext('All issues')}:\n{in_language(links.archive, words.language)}")
-    ways.append(f"{words.gettext('Unsubscribe')}:\n{links.unsubscribe}")
+    ways = [
+        labelled(spoken.gettext("View in browser"), in_language(links.view, spoken.language)) for spoken, _ in parts
+    ]
+    ways.append(labelled(words.gettext("All issues"), in_language(links.archive, words.language)))
+    ways.append(labelled(words.gettext("Unsubscribe"), links.unsubscribe))
     return joined([*made, *footer(words, letterhead, [wrapped(reason), *ways])])
 
 
@@ -47,10 +49,15 @@ def underlined(text: str, line: str) -> str:
     return f"{lines}\n{line * max(map(len, lines.splitlines() or ['']))}"
 
 
+def labelled(label: str, address: str) -> str:
+    """An address on a line of its own, so that nothing breaks it or sticks to it."""
+    return f"{label.removesuffix(':')}:\n{address}"
+
+
 def footer(words: Words, letterhead: Letterhead, ways: Sequence[str]) -> list[str]:
+    editors = words.gettext("Editors")
     address = in_language(letterhead.postal_address, words.language)
-    editors = f"{words.gettext('Editors')}: {letterhead.contact_address}"
-    return ["-" * WIDTH, *ways, editors, wrapped(address)]
+    return ["-" * WIDTH, *ways, f"{editors}: {letterhead.contact_address}", wrapped(address)]
 
 
 def _part(words: Words, translation: TranslationSource, letterhead: Letterhead, notes: Notes) -> list[str]:
@@ -68,8 +75,8 @@ def _part(words: Words, translation: TranslationSource, letterhead: Letterhead, 
 
 
 def _contents(words: Words, translation: TranslationSource) -> str:
-    entries = [_entry(words, commentary) for commentary in translation.commentaries]
-    return "\n".join([f"{words.gettext('In this issue')}:", *entries])
+    label = words.gettext("In this issue")
+    return "\n".join([f"{label}:", *(_entry(words, commentary) for commentary in translation.commentaries)])
 
 
 def _entry(words: Words, commentary: Commentary) -> str:

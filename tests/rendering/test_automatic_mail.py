@@ -1,0 +1,104 @@
+"""Confirmation and welcome, in every language."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailer.rendering.automatic import render_confirmation, render_welcome
+from mailer.rendering.body import Body, Letterhead
+from mailer.rendering.words import available
+
+TOKEN = "abcdefghijklmnopqrstuvwxyz"
+CONFIRM = f"https://news.example.org/c/{TOKEN}"
+UNSUBSCRIBE = f"https://news.example.org/u/{TOKEN}"
+ARCHIVE = "https://news.example.org/belarus/ru/issues"
+LETTERHEAD = Letterhead(
+    names={"en": "Situation in Belarus", "be": "Сітуацыя ў Беларусі", "ru": "Ситуация в Беларуси"},
+    contact_address="editors@example.org",
+    postal_address={"en": "12 Example Street, Vilnius"},
+    accent="#8a1c1c",
+)
+
+
+def confirmation(language: str, url: str = CONFIRM, valid_hours: int = 72) -> Body:
+    return render_confirmation(language, LETTERHEAD, edition_label="BE/RU", confirm_url=url, valid_hours=valid_hours)
+
+
+def welcome(language: str) -> Body:
+    return render_welcome(language, LETTERHEAD, edition_label="BE/RU", unsubscribe_url=UNSUBSCRIBE, archive_url=ARCHIVE)
+
+
+@pytest.mark.parametrize("language", available())
+def test_a_confirmation_has_a_button_and_the_naked_link(language: str) -> None:
+    body = confirmation(language)
+    assert body.html.count(f'href="{CONFIRM}"') == 2
+    assert f">{CONFIRM}</a>" in body.html
+    assert body.text.splitlines().count(CONFIRM) == 1
+    assert body.inlines == ()
+
+
+@pytest.mark.parametrize("language", available())
+def test_both_mails_name_publication_edition_editors_and_address(language: str) -> None:
+    for body in (confirmation(language), welcome(language)):
+        assert LETTERHEAD.names[language] in body.subject
+        assert f'<html lang="{language}">' in body.html
+        for form in (body.html, body.text):
+            for said in (LETTERHEAD.names[language], "BE/RU", "editors@example.org", "12 Example Street, Vilnius"):
+                assert said in form
+
+
+@pytest.mark.parametrize(
+    ("language", "hours", "said"),
+    [
+        ("en", 24, "valid for 1 day."),
+        ("en", 72, "valid for 3 days."),
+        ("en", 1, "valid for 1 hour."),
+        ("en", 36, "valid for 36 hours."),
+        ("be", 72, "дзейнічае 3 дні."),
+        ("be", 5, "дзейнічае 5 гадзін."),
+        ("ru", 21, "действует 21 час."),
+        ("ru", 120, "действует 5 дней."),
+    ],
+)
+def test_a_confirmation_says_how_long_it_is_valid(language: str, hours: int, said: str) -> None:
+    body = confirmation(language, valid_hours=hours)
+    assert said in body.html
+    assert said in body.text
+
+
+def test_a_confirmation_tells_others_to_do_nothing() -> None:
+    assert "If this was not you, do nothing" in confirmation("en").text
+    assert "Калі гэта былі не вы, нічога не рабіце" in confirmation("be").text
+    assert "Если это были не вы, ничего не делайте" in confirmation("ru").text
+
+
+@pytest.mark.parametrize("language", available())
+def test_a_welcome_says_how_to_leave_and_where_the_archive_is(language: str) -> None:
+    body = welcome(language)
+    assert f'href="{UNSUBSCRIBE}"' in body.html
+    assert f'href="{ARCHIVE}"' in body.html
+    assert {UNSUBSCRIBE, ARCHIVE} <= set(body.text.splitlines())
+    assert "successfully subscribed" in welcome("en").html
+
+
+@pytest.mark.parametrize("language", available())
+def test_nothing_is_loaded_from_elsewhere(language: str) -> None:
+    for body in (confirmation(language), welcome(language)):
+        assert not re.search(r"src=|@import|url\(|<link|<script", body.html)
+        assert set(re.findall(r"<table([^>]*)", body.html)) - {""}
+        assert all('role="presentation"' in table for table in re.findall(r"<table([^>]*)", body.html))
+
+
+@settings(max_examples=25)
+@given(st.text("abcdefghijklmnopqrstuvwxyz234567", min_size=26, max_size=26), st.sampled_from(["en", "be", "ru"]))
+def test_slots_come_out_whole(token: str, language: str) -> None:
+    body = confirmation(language, f"https://news.example.org/c/{token}")
+    assert body.html.count(token) == 3
+    assert body.text.count(token) == 1
+
+
+def test_the_same_mail_gives_the_same_bytes() -> None:
+    assert confirmation("be") == confirmation("be")
+    assert welcome("be") == welcome("be")

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from mailer import links
 from mailer.app import App
 from mailer.issues.languages import available
+from mailer.rendering.templates import spoken
 from mailer.rendering.words import words
 from mailer.resources import resource
 from mailer.web import accent
@@ -51,10 +52,9 @@ class Pages:
         self._environment.filters.update(digits=_digits)
 
     def render(self, template: str, language: str, **values: Any) -> str:
-        """The page as text. Beside `values` it knows `words`, and their gettext as `_`."""
-        spoken = words(language)
-        values = {"language": language, "words": spoken, "_": spoken.gettext, **values}
-        return self._environment.get_template(template).render(values)
+        """The page as text. Beside `values` it knows the language's `words`."""
+        speech = words(language)
+        return self._environment.get_template(template).render({**spoken(speech), "words": speech, **values})
 
     def stylesheet(self, name: str) -> str:
         """The address of a stylesheet; it holds the content's hash, so that it can be kept for ever."""

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from mailer.app import App
 from mailer.database import DatabaseError
+from mailer.issues.languages import available
 from mailer.web import accent, archive, console, front, leaving, optin, signin
 from mailer.web.languages import accepted, of_path
 from mailer.web.mailed import LinkProblem
@@ -86,5 +87,12 @@ def _refusal(request: Request, status: int) -> Response:
     """What is wrong and what to do. Asks the database nothing: it may be what is wrong."""
     site = request.app.state.site
     assert isinstance(site, Site)
-    language = of_path(request.scope["path"]) or accepted(request.headers.get("accept-language", ""))
-    return site.page("refused.html", language=language, status=status, refusal=status)
+    wanted = request.query_params.get("language"), of_path(request.scope["path"])
+    spoken = [each for each in wanted if each in available()]
+    return site.page(
+        "refused.html",
+        language=spoken[0] if spoken else accepted(request.headers.get("accept-language", "")),
+        others={each: f"?language={each}" for each in available()} if request.method in READ else {},
+        status=status,
+        refusal=status,
+    )

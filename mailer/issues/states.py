@@ -1,9 +1,9 @@
 """The states of an Issue and the only ways between them.
 
-draft ──check──> ready ──schedule──> scheduled ──begin──> sending ──finish──> sent
-  ^               ^ └──<─unschedule──────┘ │              │ ^  │
-  └──────add──────┘                        │         pause│ │resume
-  └──────add────────────── cancelled <─────┴──cancel──── paused
+draft ─check─> ready ─schedule─> scheduled ─begin─> sending ─finish─> sent
+  ^            │   ^─unschedule──┘  │                │  ^
+  └────add─────┤                    │           pause v  │ resume
+               └─── cancelled <─────┴──── cancel ─── paused      (sending also ─cancel─> cancelled)
 """
 
 import enum

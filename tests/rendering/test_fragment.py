@@ -30,6 +30,14 @@ def test_a_picture_is_shown_with_its_alt_text_and_size() -> None:
     )
 
 
+def test_a_page_shows_pictures_from_its_own_address() -> None:
+    head = "---\nperiod: 2017-04-03/2017-04-09\ntitle: x\n---\n## A\n### B\n"
+    [commentary] = parse_translation(head + "![a](a.jpg)", "en.md", "en").commentaries
+    assert 'src="/issues/a.jpg?b=1&amp;c"' in fragment(
+        commentary.body, lambda name: Shown(f"/issues/{name}?b=1&c", 6, 4)
+    )
+
+
 def test_columns_keep_their_alignment_without_a_style() -> None:
     made = html("| a | b |\n|:--|--:|\n| 1 | 2 |")
     assert '<th align="left">a</th>' in made

@@ -62,13 +62,12 @@ _COMMANDS: Mapping[IssueEvent, str] = MappingProxyType(
         _E.ADD: "mailer issue add FOLDER",
         _E.CHECK: "mailer issue check",
         _E.SCHEDULE: "mailer issue queue",
-        _E.UNSCHEDULE: "mailer issue unqueue",
         _E.PAUSE: "mailer issue pause",
         _E.RESUME: "mailer issue resume",
         _E.CANCEL: "mailer issue cancel",
     }
 )
-"""What a person types for an event. Begin and finish are the worker's."""
+"""What a person types for an event. Begin and finish are the worker's; unscheduling has no command."""
 
 
 class IllegalTransition(MailerError):

@@ -55,5 +55,5 @@ def test_a_sent_issue_is_final() -> None:
 def test_a_refusal_names_the_commands_that_are_possible() -> None:
     with pytest.raises(IllegalTransition, match=r"is sending.*mailer issue pause, mailer issue cancel"):
         advance(S.SENDING, E.ADD)
-    with pytest.raises(IllegalTransition, match=r"is scheduled.*mailer issue unqueue"):
+    with pytest.raises(IllegalTransition, match=r"is scheduled.*mailer issue queue, mailer issue cancel"):
         advance(S.SCHEDULED, E.ADD)

@@ -1,7 +1,6 @@
 """The pages over HTTP, and the hand of a reader who uses them."""
 
 import warnings
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -26,8 +25,8 @@ def web(app: App, publication: Publication) -> FastAPI:
 
 
 @pytest.fixture
-def client(web: FastAPI) -> Iterator[TestClient]:
-    yield TestClient(web, base_url=ORIGIN, follow_redirects=False)
+def client(web: FastAPI) -> TestClient:
+    return TestClient(web, base_url=ORIGIN, follow_redirects=False)
 
 
 class Ledger:
@@ -82,3 +81,11 @@ def form(**fields: str) -> dict[str, str]:
         "website": "",
         **fields,
     }
+
+
+@pytest.fixture
+def confirmed(client: TestClient, ledger: Ledger) -> Subscription:
+    """A reader who went through the form and the link: anna@example.org, in Russian."""
+    client.post("/subscribe", data=form())
+    client.post(ledger.confirm_path())
+    return ledger.subscriptions()[-1]

@@ -1,28 +1,267 @@
-"""Subscribing, confirming, leaving: over HTTP, as a reader or a program does it."""
+"""Subscribing over HTTP, as a reader or a program does it."""
 
+import threading
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from mailer.app import App
+from mailer.subscribers.address import hash, parse
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import DeliveryKind
-from tests.web.conftest import Ledger, form
+from mailer.tables import ConsentEvent, DeliveryKind, Subscription, Suppression, SuppressionReason
+from mailer.tokens import Purpose
+from tests.conftest import HandedClock
+from tests.web.conftest import ORIGIN, Ledger, form
+
+SAYS = {
+    "en": ("Check your mailbox", "You have been successfully subscribed", "You have been unsubscribed"),
+    "be": ("Праверце пошту", "Вы паспяхова падпісаліся", "Вы адпісаліся"),
+    "ru": ("Проверьте почту", "Вы успешно подписались", "Вы отписались"),
+}
 
 
-def test_a_reader_subscribes_confirms_and_leaves(client: TestClient, ledger: Ledger) -> None:
-    asked = client.post("/subscribe", data=form())
-    assert asked.status_code == 200
-    assert "Проверьте почту" in asked.text
+@pytest.mark.parametrize("language", SAYS)
+def test_a_reader_subscribes_confirms_and_leaves(client: TestClient, ledger: Ledger, language: str) -> None:
+    check, subscribed, left = SAYS[language]
+    asked = client.post("/subscribe", data=form(edition="be-ru", language=language))
+    assert (asked.status_code, check in asked.text) == (200, True)
     assert [mail.kind for mail in ledger.mails()] == [DeliveryKind.CONFIRMATION]
 
-    question = client.get(ledger.confirm_path())
-    assert question.status_code == 200
-    assert ledger.subscriptions()[0].status is SubscriptionStatus.PENDING
+    assert "<button" in client.get(ledger.confirm_path()).text
     answer = client.post(ledger.confirm_path())
-    assert "Вы успешно подписались" in answer.text, answer.text
+    assert (answer.status_code, subscribed in answer.text) == (200, True)
     assert ledger.subscriptions()[0].status is SubscriptionStatus.CONFIRMED
     assert [mail.kind for mail in ledger.mails()] == [DeliveryKind.CONFIRMATION, DeliveryKind.WELCOME]
 
     assert "<button" in client.get(ledger.leave_path()).text
-    left = client.post(ledger.leave_path(), data={"from": "page"})
-    assert left.status_code == 200
-    assert "Вы отписались" in left.text
+    gone = client.post(ledger.leave_path(), data={"from": "page"})
+    assert (gone.status_code, left in gone.text) == (200, True)
     assert ledger.subscriptions()[0].status is SubscriptionStatus.UNSUBSCRIBED
+
+
+def test_the_consent_holds_what_the_form_said_and_where_it_stood(client: TestClient, ledger: Ledger) -> None:
+    shown = client.get("/belarus/ru").text
+    client.post("/subscribe", data=form())
+    asked = client.get(ledger.confirm_path()).text
+    client.post(ledger.confirm_path())
+    requested, confirmed = ledger.consents()
+    assert requested.wording in shown
+    assert "Ситуация в Беларуси" in requested.wording
+    assert (requested.language, requested.source) == ("ru", f"form {ORIGIN}/belarus/ru")
+    assert (confirmed.event, confirmed.source, confirmed.request_id) == (ConsentEvent.CONFIRMED, "link", requested.id)
+    assert confirmed.wording in asked
+
+
+def test_the_answer_does_not_tell_who_reads_us(
+    client: TestClient, app: App, ledger: Ledger, confirmed: Subscription, clock: HandedClock
+) -> None:
+    suppressed = hash(parse("sadie@example.org"), app.settings.address_key.get_secret_value())
+    with app.database.write() as session:
+        session.add(
+            Suppression(address_hash=suppressed, reason=SuppressionReason.BOUNCE, added_at=clock(), added_by="test")
+        )
+    answers = [client.post("/subscribe", data=form(address="stranger@example.org"))]  # unknown
+    answers += [client.post("/subscribe", data=form(address="stranger@example.org"))]  # asked a moment ago
+    answers += [client.post("/subscribe", data=form())]  # confirmed a moment ago
+    clock.pass_(hours=1)
+    answers += [client.post("/subscribe", data=form())]  # confirmed
+    answers += [client.post("/subscribe", data=form(address="sadie@example.org"))]  # suppressed
+    answers += [client.post("/subscribe", data=form(address="robot@example.org", website="https://spam.example"))]
+    first, *rest = [(answer.status_code, answer.content, sorted(answer.headers.items())) for answer in answers]
+    assert all(answer == first for answer in rest)
+    kinds = [mail.kind for mail in ledger.mails()]
+    assert kinds == 2 * [DeliveryKind.CONFIRMATION, DeliveryKind.WELCOME], "the first reader's, the stranger's, again"
+
+
+def test_two_requests_at_once_make_one_mail(client: TestClient, ledger: Ledger) -> None:
+    statuses: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: statuses.append(client.post("/subscribe", data=form()).status_code))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 4
+    assert (len(ledger.subscriptions()), len(ledger.mails())) == (1, 1)
+
+
+@pytest.mark.parametrize("typed", ["", "anna", '"><script>alert(1)</script>', "anna@example.org\r\nBcc: b@example.org"])
+def test_a_wrong_address_comes_back_with_what_to_do(client: TestClient, ledger: Ledger, typed: str) -> None:
+    answer = client.post("/subscribe", data=form(address=typed, edition="be-ru"))
+    assert answer.status_code == 422
+    assert 'aria-invalid="true" aria-describedby="wrong-address"' in answer.text
+    assert "name@example.org" in answer.text
+    assert 'value="be-ru" checked' in answer.text
+    assert "<script" not in answer.text
+    assert ledger.everything() == []
+
+
+def test_what_was_typed_is_kept(client: TestClient) -> None:
+    assert 'value="anna@nowhere"' in client.post("/subscribe", data=form(address="anna@nowhere")).text
+
+
+def test_an_edition_that_is_not_offered_is_asked_for_again(client: TestClient, ledger: Ledger) -> None:
+    answer = client.post("/subscribe", data=form(edition="fr"))
+    assert answer.status_code == 422
+    assert 'id="wrong-edition"' in answer.text
+    assert ledger.everything() == []
+
+
+def test_a_publication_that_does_not_exist_is_not_found(client: TestClient) -> None:
+    assert client.post("/subscribe", data=form(publication="nope")).status_code == 404
+
+
+def test_a_language_that_we_do_not_speak_becomes_one_that_we_do(client: TestClient, ledger: Ledger) -> None:
+    assert client.post("/subscribe", data=form(language="../../etc")).status_code == 200
+    assert ledger.subscriptions()[0].language == "en"
+
+
+def test_a_form_in_multipart_is_understood(client: TestClient, ledger: Ledger) -> None:
+    answer = client.post("/subscribe", files={name: (None, value) for name, value in form().items()})
+    assert answer.status_code == 200
+    assert len(ledger.mails()) == 1
+
+
+FIELDS = st.dictionaries(
+    st.sampled_from(["publication", "edition", "address", "language", "website", "x\0"]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+    | st.sampled_from(["belarus", "ru", "anna@example.org", "\0", "{}", "{name}", "%s", "' OR 1=1 --"]),
+)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(fields=FIELDS)
+def test_no_form_is_ever_a_server_error(client: TestClient, fields: dict[str, str]) -> None:
+    assert client.post("/subscribe", data=fields).status_code in (200, 404, 422)
+    assert client.post("/subscribe", data=form(**fields)).status_code in (200, 404, 422)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    body=st.binary(max_size=300),
+    kind=st.sampled_from(
+        [
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "multipart/form-data",
+            "multipart/form-data; boundary=x; charset=raw_unicode_escape",
+            "application/json",
+            "",
+        ]
+    ),
+)
+def test_no_body_is_ever_a_server_error(client: TestClient, body: bytes, kind: str) -> None:
+    for path in ("/subscribe", "/u/x", "/c/x", "/console/sign-in"):
+        headers = {"content-type": kind, "origin": ORIGIN}
+        assert client.post(path, content=body, headers=headers).status_code in (400, 403, 404, 422, 429)
+
+
+def test_lone_surrogates_in_a_multipart_form_are_harmless(client: TestClient) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="address"\r\n\r\n\\ud800@example.org\r\n'
+    body += b'--x\r\nContent-Disposition: form-data; name="publication"\r\n\r\nbelarus\r\n--x--\r\n'
+    kind = "multipart/form-data; boundary=x; charset=raw_unicode_escape"
+    assert client.post("/subscribe", content=body, headers={"content-type": kind}).status_code == 422
+
+
+# The confirm link
+
+
+def test_a_link_that_was_cut_says_so(client: TestClient, ledger: Ledger) -> None:
+    client.post("/subscribe", data=form())
+    path = ledger.confirm_path()
+    for broken in (path[:-1], path + "a", path[:-5] + "aaaaa", "/c/x", "/c/" + "é" * 26):
+        for answer in (client.get(broken), client.post(broken)):
+            assert answer.status_code == 400
+            assert "This link is not complete" in answer.text
+            assert 'href="/"' in answer.text
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.PENDING
+
+
+def test_a_link_of_another_purpose_is_worth_nothing(client: TestClient, app: App, ledger: Ledger) -> None:
+    client.post("/subscribe", data=form())
+    before = ledger.everything()
+    for purpose in Purpose:
+        token = app.tokens.make(purpose, 1)
+        if purpose is not Purpose.CONFIRM:
+            assert client.post(f"/c/{token}").status_code == 400
+        if purpose is not Purpose.UNSUBSCRIBE:
+            assert client.post(f"/u/{token}").status_code == 400
+    assert ledger.everything() == before
+
+
+def test_an_expired_link_leads_back_to_the_form_in_its_readers_language(
+    client: TestClient, ledger: Ledger, clock: HandedClock
+) -> None:
+    client.post("/subscribe", data=form())
+    clock.pass_(hours=73, minutes=1)
+    for answer in (client.get(ledger.confirm_path()), client.post(ledger.confirm_path())):
+        assert answer.status_code == 410
+        assert "Срок действия ссылки истёк" in answer.text
+        assert 'href="/belarus/ru"' in answer.text
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.PENDING
+
+
+def test_the_link_works_to_its_last_hour(client: TestClient, ledger: Ledger, clock: HandedClock) -> None:
+    client.post("/subscribe", data=form())
+    clock.pass_(hours=71, minutes=59)
+    assert client.post(ledger.confirm_path()).status_code == 200
+
+
+def test_an_old_confirm_link_does_not_bring_back_who_left(
+    client: TestClient, ledger: Ledger, confirmed: Subscription
+) -> None:
+    old = ledger.confirm_path(ledger.mails()[0])
+    client.post(ledger.leave_path())
+    for answer in (client.get(old), client.post(old)):
+        assert answer.status_code == 410
+        assert "вы отписались" in answer.text
+        assert "<button" not in answer.text
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.UNSUBSCRIBED
+    client.post("/subscribe", data=form())
+    assert client.post(old).status_code == 410
+    client.post(ledger.confirm_path())
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.CONFIRMED
+
+
+def test_the_button_may_be_pressed_twice(client: TestClient, ledger: Ledger, confirmed: Subscription) -> None:
+    before = ledger.everything()
+    again = client.post(ledger.confirm_path(ledger.mails()[0]))
+    assert (again.status_code, "Вы успешно подписались" in again.text) == (200, True)
+    assert ledger.everything() == before
+
+
+def test_looking_changes_nothing(client: TestClient, ledger: Ledger, clock: HandedClock) -> None:
+    client.post("/subscribe", data=form())
+    confirm, leave = ledger.confirm_path(), ledger.leave_path()
+
+    def look() -> None:
+        before = ledger.everything()
+        for path in (confirm, leave, "/subscribe", "/belarus/ru", "/", confirm[:-1], leave[:-1]):
+            for read in (client.get, client.head, client.options):
+                _ = read(path)
+        assert ledger.everything() == before
+
+    acts: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: client.post(confirm),
+        lambda: client.post(leave),
+        lambda: clock.pass_(hours=80),
+    ]
+    for act in acts:
+        act()
+        look()
+
+
+def test_the_pages_of_a_link_can_be_read_in_the_other_languages(client: TestClient, ledger: Ledger) -> None:
+    client.post("/subscribe", data=form())
+    page = client.get(ledger.confirm_path()).text
+    assert '<html lang="ru">' in page
+    assert '<a href="?language=be" lang="be" hreflang="be">Беларуская</a>' in page
+    assert '<html lang="be">' in client.get(ledger.confirm_path() + "?language=be").text
+    assert '<html lang="ru">' in client.get(ledger.confirm_path() + "?language=xx").text

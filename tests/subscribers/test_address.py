@@ -1,0 +1,81 @@
+"""Addresses: what is taken, what is refused, and that nothing taken can harm a header or an SMTP command."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailer.subscribers.address import AddressError, hash, parse
+
+KEY = "an-address-key-for-tests-0123456789"
+LOCAL = st.text("abcdefghijklmnopqrstuvwxyzабвгдежзіўё0123456789", min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize(
+    ("typed", "text", "wire", "domain"),
+    [
+        ("anna@example.org", "anna@example.org", "anna@example.org", "example.org"),
+        ("  Anna.K+news@Example.ORG\n", "Anna.K+news@example.org", "Anna.K+news@example.org", "example.org"),
+        ("anna@пошта.бел", "anna@пошта.бел", "anna@xn--80a1acn3a.xn--90ais", "xn--80a1acn3a.xn--90ais"),
+        ("ганна@example.org", "ганна@example.org", None, "example.org"),
+        ("anna@ｅｘａｍｐｌｅ.org", "anna@example.org", "anna@example.org", "example.org"),
+    ],
+)
+def test_an_address_is_normalised(typed: str, text: str, wire: str | None, domain: str) -> None:
+    address = parse(typed)
+    assert (address.text, address.ascii, address.domain) == (text, wire, domain)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "anna",
+        "anna@",
+        "@example.org",
+        "anna@localhost",
+        "anna@example",
+        "anna@[192.0.2.1]",
+        '"anna k"@example.org',
+        "Anna <anna@example.org>",
+        "anna@example.org, boris@example.org",
+        "anna @example.org",
+        "an\u00adna@example.org",
+        "anna@exam\u200bple.org",
+        "anna@example.org\r\nBcc: boris@example.org",
+        "anna\0@example.org",
+        "=?utf-8?q?anna?=@example.org",
+        "a" * 65 + "@example.org",
+        "\ud800@example.org",
+    ],
+)
+def test_what_is_not_one_plain_address_is_refused(typed: str) -> None:
+    with pytest.raises(AddressError):
+        parse(typed)
+
+
+@given(st.one_of(st.text(st.characters()), st.builds("{}@{}".format, st.text(st.characters()), st.text())))
+def test_any_text_is_either_refused_or_safe_to_send(typed: str) -> None:
+    try:
+        address = parse(typed)
+    except AddressError:
+        return
+    for form in (address.text, address.ascii or ""):
+        assert not any(char.isspace() or char in '<>"(),;:\\[]' for char in form)
+        assert not any(unicodedata.category(char) in ("Cc", "Cs") for char in form)
+    assert address.domain.isascii()
+    assert parse(address.text) == address
+
+
+@given(LOCAL)
+def test_the_hash_knows_an_address_in_any_case(local: str) -> None:
+    spellings = (f"{local}@example.org", f"{local.upper()}@EXAMPLE.org", f"{local.title()}@Example.Org")
+    assert len({hash(parse(spelling), KEY) for spelling in spellings}) == 1
+
+
+def test_the_hash_tells_addresses_and_keys_apart() -> None:
+    anna = parse("anna@example.org")
+    assert hash(anna, KEY) != hash(parse("hanna@example.org"), KEY)
+    assert hash(anna, KEY) != hash(anna, KEY + "!")
+    assert len(hash(anna, KEY)) == 64

@@ -69,7 +69,7 @@ def _nobodys_hash() -> str:
 def sign_in(session: Session, user: User, *, lifetime: timedelta, now: datetime) -> str:
     """Opens a session for a browser and returns the value for its cookie. Old sessions are swept out on the way."""
     assert user.id is not None
-    session.connection().execute(sa.delete(UserSession).where(col(UserSession.expires_at) <= now))
+    session.execute(sa.delete(UserSession).where(col(UserSession.expires_at) <= now))
     cookie = secrets.token_urlsafe(32)
     session.add(UserSession(id=_kept(cookie), user_id=user.id, created_at=now, expires_at=now + lifetime))
     return cookie
@@ -86,7 +86,7 @@ def session_user(session: Session, cookie: str, now: datetime) -> User | None:
 
 
 def sign_out(session: Session, cookie: str) -> None:
-    session.connection().execute(sa.delete(UserSession).where(col(UserSession.id) == _kept(cookie)))
+    session.execute(sa.delete(UserSession).where(col(UserSession.id) == _kept(cookie)))
 
 
 def _kept(cookie: str) -> str:

@@ -98,5 +98,6 @@ def _pace(session: Session, issue_id: int, began_at: datetime | None, now: datet
     count, last_at, first_at = session.execute(sample).one()
     if not count:
         return 0.0, last_at
-    since = max(now - WINDOW, *(moment for moment in (first_at, began_at) if moment))
+    earlier_are_unseen = newest > SAMPLE
+    since = max(now - WINDOW, began_at or now - WINDOW, first_at if earlier_are_unseen else now - WINDOW)
     return count / max((now - since).total_seconds(), 1.0), last_at

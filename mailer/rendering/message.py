@@ -8,7 +8,8 @@ length. Slots in the body are tokens of one fixed width, so splicing overwrites 
 - base64: the token is widened to the 3-byte borders around it and only those groups are encoded again.
 
 No line of the result begins with a dot, none is longer than 998 octets and all end in CRLF, so the bytes are also
-what goes over the wire (RFC 5321 §4.5.2 transparency needs no second pass). Why slots: docs/decisions/0002-slots.md.
+what goes over the wire (RFC 5321 §4.5.2 transparency needs no second pass). The body is its own relaxed canonical form
+(RFC 6376 §3.4.4), for every reader, so it is signed as it is. Why: docs/decisions/0002-slots.md and 0006-dkim.md.
 """
 
 import base64
@@ -140,7 +141,7 @@ def compose(body: Body, head: Head) -> Message:
     content = _alternative(_text_part("plain", body.text), _html_part(body.html, body.inlines))
     lines = [*_fields(body.subject, head), ("MIME-Version", "1.0")]
     top = "".join(f"{name}: {value}\r\n" for name, value in lines).encode() + content.fields + b"\r\n"
-    return Message(tuple(_cut(top)), content.octets, content.patches)
+    return Message(tuple(cut(top)), content.octets, content.patches)
 
 
 # Header fields
@@ -211,7 +212,7 @@ def _check_reads_back(field: str, value: str, meant: str) -> None:
         raise MessageError(f"{field}: {meant!r} does not survive a header. Write it more plainly.")
 
 
-def _cut(octets: bytes) -> Iterator[bytes | Slot]:
+def cut(octets: bytes) -> Iterator[bytes | Slot]:
     """Splits at the markers."""
     text, at = octets.decode("ascii"), 0
     for found in _MARKERS.finditer(text):
@@ -249,7 +250,8 @@ def _alternative(*parts: _Part) -> _Part:
 
 def _inline(inline: Inline) -> _Part:
     fields = (
-        f"Content-Type: {inline.media_type}\r\nContent-Transfer-Encoding: base64\r\nContent-ID: <{inline.cid}>\r\n"
+        f"Content-Type: {_bare('Content-Type', inline.media_type)}\r\nContent-Transfer-Encoding: base64\r\n"
+        f"Content-ID: <{_bare('Content-ID', inline.cid)}>\r\n"
         f'Content-Disposition: inline; filename="{_file_name(inline)}"\r\n'
     )
     return _Part(fields.encode(), _lines_of(base64.b64encode(inline.content)))
@@ -282,16 +284,16 @@ def _moved(patch: Patch, by: int) -> Patch:
 
 
 def _quoted_printable(content: bytes) -> tuple[str, bytes, tuple[Patch, ...]]:
-    """RFC 2045 §6.7, with dots and "From " at the start of a line encoded too."""
+    """RFC 2045 §6.7, with dots and "From " at the start of a line encoded too, and white space as DKIM leaves it."""
     octets, places = bytearray(), list[int]()
     for line in content.split(b"\r\n"):
         start = len(octets)
         for index, byte in enumerate(line):
-            unit = _unit(byte, first=len(octets) == start, last=index == len(line) - 1)
+            unit = _unit(byte, octets[-1:], last=index == len(line) - 1)
             if len(octets) - start + len(unit) > _LINE - 1:
                 octets += b"=\r\n"
                 start = len(octets)
-                unit = _unit(byte, first=True, last=index == len(line) - 1)
+                unit = _unit(byte, b"\n", last=index == len(line) - 1)
             places.append(len(octets))
             octets += unit
         places += (len(octets), len(octets) + 1)
@@ -300,9 +302,10 @@ def _quoted_printable(content: bytes) -> tuple[str, bytes, tuple[Patch, ...]]:
     return "quoted-printable", bytes(octets[:-2]), tuple(patches)
 
 
-def _unit(byte: int, *, first: bool, last: bool) -> bytes:
-    literal = (33 <= byte <= 126 and byte != ord("=")) or (byte in b" \t" and not last)
-    if literal and not (first and byte in b".F"):
+def _unit(byte: int, before: bytes | bytearray, *, last: bool) -> bytes:
+    """One octet, encoded or as itself. A space as itself has no space beside it and ends no line; a tab is encoded."""
+    literal = (33 <= byte <= 126 and byte != ord("=")) or (byte == ord(" ") and before != b" " and not last)
+    if literal and not (before in (b"", b"\n") and byte in b".F"):
         return bytes((byte,))
     return b"=%02X" % byte
 

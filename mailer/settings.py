@@ -74,12 +74,16 @@ class Settings(BaseSettings):
     relay_connections: int = Field(default=10, ge=1, le=200)
     relay_timeout_seconds: float = Field(default=60, gt=0)
 
+    dkim_keys: Annotated[list[Path], NoDecode] = []
+
     confirmation_hours: int = Field(default=72, ge=1, le=24 * 30)
     confirmation_window_minutes: int = Field(default=15, ge=0, le=24 * 60)
     session_hours: int = Field(default=12, ge=1, le=24 * 30)
     log_level: str = "info"
 
-    _split_lists = field_validator("previous_secret_keys", "link_hosts", "trusted_proxies", mode="before")(_split)
+    _split_lists = field_validator("previous_secret_keys", "link_hosts", "trusted_proxies", "dkim_keys", mode="before")(
+        _split
+    )
 
     @field_validator("link_hosts")
     @classmethod

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlmodel import select
 
 from mailer.app import App
 from mailer.database import DatabaseError
@@ -19,7 +20,9 @@ from mailer.delivery.composer import Composer
 from mailer.delivery.sender import Sender
 from mailer.delivery.session import Relay
 from mailer.errors import MailerError
+from mailer.rendering import dkim
 from mailer.settings import Settings
+from mailer.tables import Publication
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +45,11 @@ def relay_of(settings: Settings) -> Relay:
 
 
 class Worker:
-    """Runs until stop(). One a process; on SQLite one a database."""
+    """Runs until stop(). One a process; on SQLite one a database. Raises DkimError for a key that cannot be used."""
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._keys = dkim.load_keys(app.settings.dkim_keys)
         self._sender: Sender | None = None
         self._stopped = asyncio.Event()
         self._stuck = set[int]()
@@ -54,12 +58,13 @@ class Worker:
         """Registers, sends, and goes home. Raises SecondWorker, DatabaseError or SchemaError at the start."""
         app = self._app
         app.database.check_schema()
+        self._warn_of_unaligned_keys()
         with workers.sole_use(app.database):
             with app.database.write() as session:
                 worker_id = workers.register(session, app.clock(), alone=app.database.is_sqlite)
             sender = self._sender = Sender(
                 database=app.database,
-                composer=Composer(app.settings, app.tokens),
+                composer=Composer(app.settings, app.tokens, self._keys),
                 relay=relay_of(app.settings),
                 clock=app.clock,
                 worker_id=worker_id,
@@ -72,6 +77,17 @@ class Worker:
                 scheduler.shutdown(wait=False)
                 with contextlib.suppress(DatabaseError), app.database.write() as session:
                     workers.end(session, worker_id, app.clock())
+
+    def _warn_of_unaligned_keys(self) -> None:
+        with self._app.database.read() as session:
+            addresses = session.exec(select(Publication.sender_address)).all()
+        for key in dkim.unaligned(self._keys, addresses):
+            log.warning(
+                "MAILER_DKIM_KEYS: no publication sends from %s, so DMARC does not count the signatures of %s."
+                " Make a key for a sender's own domain with: mailer dkim new DOMAIN",
+                key.domain,
+                key.record_name,
+            )
 
     async def _until_stopped(self, sender: Sender) -> None:
         if self._stopped.is_set():

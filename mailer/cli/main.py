@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from mailer.cli import demo, issue, log, run, setup, user
+from mailer.cli import demo, dkim, issue, log, run, setup, user
 from mailer.errors import MailerError
 
 application = typer.Typer(
@@ -21,6 +21,7 @@ application.command("worker")(run.worker)
 application.command("log")(log.show)
 application.command("demo")(demo.run)
 application.add_typer(issue.commands, name="issue")
+application.add_typer(dkim.commands, name="dkim")
 application.add_typer(user.commands, name="user")
 
 

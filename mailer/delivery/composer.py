@@ -1,9 +1,11 @@
 """What a claim looks like on the wire: the edition's message, this reader's tokens, the signed return path.
 
 Messages of issues come from their table, where they were rendered once; automatic mail is rendered once for each
-kind, edition and language and kept in memory. For the next reader only the splicing is done again.
+kind, edition and language and kept in memory, with its signatures prepared. For the next reader only the splicing and
+the signing are done again.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlmodel import Session
@@ -14,6 +16,7 @@ from mailer.delivery.letterhead import head_of, letterhead_of
 from mailer.delivery.session import Envelope
 from mailer.rendering.automatic import render_confirmation, render_welcome
 from mailer.rendering.body import Body
+from mailer.rendering.dkim import DkimKey, Prepared, Signer
 from mailer.rendering.message import Message, Slot, compose, date, marker
 from mailer.settings import Settings
 from mailer.tables import DeliveryKind, Edition, Publication
@@ -26,10 +29,11 @@ KEPT = 64
 class Composer:
     """Turns claims into envelopes: `load` inside the transaction that claimed them, `envelope` outside."""
 
-    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+    def __init__(self, settings: Settings, tokens: Tokens, keys: Sequence[DkimKey] = ()) -> None:
         self._settings = settings
         self._tokens = tokens
-        self._messages: dict[object, Message] = {}
+        self._signer = Signer(keys)
+        self._messages: dict[object, tuple[Message, Prepared]] = {}
 
     def load(self, session: Session, claims: list[Claim]) -> None:
         """Makes sure that the messages of these claims are in memory."""
@@ -40,16 +44,19 @@ class Composer:
         for key in missing:
             claim = wanted[key]
             if claim.message_id is None:
-                self._messages[key] = self._render(session, claim)
+                message = self._render(session, claim)
             else:
-                self._messages[key] = Message.load(session.get_one(tables.Message, claim.message_id).content)
+                message = Message.load(session.get_one(tables.Message, claim.message_id).content)
+            self._messages[key] = message, self._signer.prepare(message)
 
     def envelope(self, claim: Claim) -> Envelope:
-        """The mail for this claim."""
-        message = self._messages[_key(claim)]
+        """The mail for this claim, signed. May be called in several threads at once."""
+        message, prepared = self._messages[_key(claim)]
         token = self._tokens.make(Purpose.RETURN_PATH, claim.delivery_id)
         values = {slot: self._value(slot, claim) for slot in message.slots}
-        return Envelope(f"bounce+{token}@{self._settings.mail_domain}", claim.address, message.splice(values))
+        octets = message.splice(values)
+        signed = prepared.sign(values, octets) + octets
+        return Envelope(f"bounce+{token}@{self._settings.mail_domain}", claim.address, signed)
 
     def _value(self, slot: Slot, claim: Claim) -> str:
         match slot:

@@ -1,0 +1,219 @@
+"""The pages in a real browser, on a real server: as a reader and an operator see and use them."""
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from mailer import staff
+from mailer.app import App
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import Publication, UserRole
+from mailer.web.site import create_app
+from tests.conftest import HandedClock
+from tests.web.conftest import Ledger
+
+pytestmark = [pytest.mark.browser, pytest.mark.sqlite]  # what differs by database is tested without a browser
+
+WIDTHS = [360, 1200]
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        reason = "there is no Chromium; install the package chromium to run the browser tests"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def origin(app: App, publication: Publication) -> Iterator[str]:
+    """Where the pages are served."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    settings = app.settings.model_copy(update={"link_hosts": [origin]})
+    served = App(settings=settings, database=app.database, tokens=app.tokens, clock=app.clock)
+    config = uvicorn.Config(create_app(served), log_config=None, lifespan="off", proxy_headers=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()  # connections wait in the listener's queue until it accepts
+    yield origin
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+@pytest.fixture
+def page(browser: Browser, origin: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A browser of the width that the test is run with; what the browser complains about fails the test."""
+    width = request.getfixturevalue("width")
+    context = browser.new_context(viewport={"width": width, "height": 800}, base_url=origin)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if _is_complaint(said) else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+    assert not complaints
+
+
+def _is_complaint(said: ConsoleMessage) -> bool:
+    """Not that there is no icon, nor that a form was sent back to be corrected."""
+    return "favicon" not in said.location["url"] and "status of 422" not in said.text
+
+
+def _fits(page: Page) -> None:
+    """Nothing stands out of the window sideways."""
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    ("language", "subscribe", "check", "confirm", "subscribed", "leave", "left"),
+    [
+        (
+            "en",
+            "Subscribe",
+            "Check your mailbox",
+            "Confirm subscription",
+            "You have been successfully subscribed",
+            "Unsubscribe",
+            "You have been unsubscribed",
+        ),
+        (
+            "be",
+            "Падпісацца",
+            "Праверце пошту",
+            "Пацвердзіць падпіску",
+            "Вы паспяхова падпісаліся",
+            "Адпісацца",
+            "Вы адпісаліся",
+        ),
+        (
+            "ru",
+            "Подписаться",
+            "Проверьте почту",
+            "Подтвердить подписку",
+            "Вы успешно подписались",
+            "Отписаться",
+            "Вы отписались",
+        ),
+    ],
+)
+def test_a_reader_subscribes_confirms_and_leaves(
+    page: Page,
+    ledger: Ledger,
+    width: int,
+    language: str,
+    subscribe: str,
+    check: str,
+    confirm: str,
+    subscribed: str,
+    leave: str,
+    left: str,
+) -> None:
+    page.goto(f"/belarus/{language}")
+    _fits(page)
+    page.get_by_label("BE/RU").check()
+    page.locator("#address").fill("anna@example.org")
+    page.get_by_role("button", name=subscribe, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(check)
+    _fits(page)
+
+    page.goto(ledger.confirm_path())
+    _fits(page)
+    page.get_by_role("button", name=confirm, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(subscribed)
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.CONFIRMED
+    _fits(page)
+
+    page.goto(ledger.leave_path())
+    _fits(page)
+    page.get_by_role("button", name=leave, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(left)
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.UNSUBSCRIBED
+    assert page.context.cookies() == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_form_can_be_filled_in_by_keyboard_and_a_mistake_is_pointed_at(
+    page: Page, ledger: Ledger, width: int
+) -> None:
+    page.goto("/belarus/en")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the text")).to_be_focused()
+    page.locator("#address").focus()
+    page.keyboard.type("anna@nowhere")
+    page.keyboard.press("Enter")
+    field = page.locator("#address")
+    expect(field).to_have_value("anna@nowhere")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_be_focused()
+    expect(page.locator("#wrong-address")).to_be_visible()
+    field.fill("anna@example.org")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Check your mailbox")
+    assert len(ledger.mails()) == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_trap_for_programs_is_out_of_a_persons_sight(page: Page, width: int) -> None:
+    page.goto("/belarus/en")
+    box = page.locator("#website").bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] < 0
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_reader_changes_the_language_of_a_page(page: Page, ledger: Ledger, width: int) -> None:
+    page.goto("/belarus/en")
+    page.get_by_role("link", name="Беларуская").click()
+    expect(page.locator("html")).to_have_attribute("lang", "be")
+    page.locator("#address").fill("anna@example.org")
+    page.get_by_role("button").click()
+    page.goto(ledger.confirm_path())
+    page.get_by_role("link", name="English").click()
+    page.get_by_role("button", name="Confirm subscription").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You have been successfully subscribed")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_operator_signs_in_looks_at_the_log_and_signs_out(
+    page: Page, app: App, clock: HandedClock, ledger: Ledger, width: int
+) -> None:
+    with app.database.write() as session:
+        staff.add_user(session, "olga", UserRole.OPERATOR, PASSWORD, clock())
+    page.goto("/belarus/en")
+    page.locator("#address").fill("anna@example.org")
+    page.get_by_role("button").click()
+
+    page.goto("/console")
+    page.get_by_label("Name").fill("olga")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Send log")).to_be_visible()
+    expect(page.get_by_text("anna@example.org")).to_be_visible()
+    _fits(page)
+    page.get_by_label("Status").select_option("refused")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("No delivery fits this filter.")).to_be_visible()
+    page.get_by_role("link", name="Everything").click()
+    page.locator(".log a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Delivery 1")
+    _fits(page)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    page.goto("/console")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")

@@ -4,6 +4,7 @@ Queries go along the indexes: newest first is the order of ids; an issue and a s
 (issue_id, status) each; and readers are looked up before their deliveries where few match.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +20,7 @@ from mailer.tables import Attempt, Delivery, DeliveryKind, Edition, Issue, Publi
 
 __all__ = ["LogEntry", "LogFilter", "LogFilterError", "Tally", "entries", "entry", "history", "tally"]
 
-FEW = 200
+FEW = 1_000
 """So many matching readers have their deliveries looked up one by one; of more, the newest are soon met by walking."""
 
 PORTION = 200
@@ -147,22 +148,29 @@ def _newest_ids(
 
 def _of_readers(session: Session, wanted: LogFilter, found: sa.Select[Any]) -> tuple[sa.Select[Any], bool]:
     """`found`, only to the readers that are wanted, and whether they are few."""
-    matching = sa.select(col(Subscription.id)).join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
+    reads = sa.select(col(Subscription.id)).join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
     unbound: sa.ColumnElement[bool] = col(Delivery.subscription_id).is_(None)
     if wanted.domain:
         domain = wanted.domain.strip().lower()
         found = found.where(col(Delivery.destination) == domain)
-        matching = matching.where(col(Subscriber.domain) == domain)
+        reads = reads.where(col(Subscriber.domain) == domain)
     if wanted.address:
-        part = wanted.address.strip().lower()
-        matching = matching.where(sa.func.lower(col(Subscriber.address)).contains(part, autoescape=True))
-        unbound = sa.and_(unbound, sa.func.lower(col(Delivery.recipient)).contains(part, autoescape=True))
-    few = list(session.execute(matching.limit(FEW + 1)).scalars())
+        reads = reads.where(_contains(session, Subscriber.address, wanted.address))
+        unbound = sa.and_(unbound, _contains(session, Delivery.recipient, wanted.address))
+    few = list(session.execute(reads.limit(FEW + 1)).scalars())
     if len(few) <= FEW:
         return found.where(sa.or_(col(Delivery.subscription_id).in_(few), unbound)), True
-    if wanted.address:
-        found = found.where(sa.or_(col(Delivery.subscription_id).in_(matching), unbound))
+    if wanted.address:  # asked of one delivery after the other, until there are enough
+        reader = reads.where(col(Subscription.id) == col(Delivery.subscription_id)).correlate(Delivery)
+        found = found.where(sa.or_(reader.exists(), unbound))
     return found, False
+
+
+def _contains(session: Session, column: Any, part: str) -> sa.ColumnElement[bool]:
+    """In any case. SQLite's LIKE is so of itself, and twice as fast without lower()."""
+    pattern = re.sub(r"([\\%_])", r"\\\1", part.strip())
+    like = col(column).like if session.get_bind().dialect.name == "sqlite" else col(column).ilike
+    return like(f"%{pattern}%", escape="\\")
 
 
 def _simply(found: sa.Select[Any], status: DeliveryStatus | None, issue_ids: list[int] | None) -> sa.Select[Any]:

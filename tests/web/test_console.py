@@ -127,7 +127,8 @@ def test_an_editor_does_not_see_readers(client: TestClient, app: App, clock: Han
     with app.database.write() as session:
         staff.add_user(session, "erik", UserRole.EDITOR, PASSWORD, clock())
     _sign_in(client, "erik", PASSWORD)
-    assert client.get("/console").status_code == 403
+    answer = client.get("/console")
+    assert (answer.status_code, "Sign in with an account that may see this" in answer.text) == (403, True)
 
 
 def test_console_pages_tell_their_origin_to_themselves_only(signed_in: TestClient) -> None:

@@ -20,8 +20,7 @@ def new(
         str | None, typer.Option(help="The key's name under the domain; the kind and this month otherwise.")
     ] = None,
     ed25519: Annotated[
-        bool,
-        typer.Option("--ed25519", help="A second, short key: not every receiver can check it, so keep an RSA key."),
+        bool, typer.Option("--ed25519", help="A second, short key; keep an RSA key, not every receiver can check this.")
     ] = False,
     to: Annotated[Path, typer.Option(help="The folder to put the key in.")] = Path(),
 ) -> None:
@@ -32,12 +31,9 @@ def new(
     path = key.save(to).resolve()
     print(f"Wrote {path}. Whoever has it can sign as {key.domain}.\n")
     print(f"1. Publish this record:\n\n{told(key)}\n")
-    print(
-        f"2. When it can be seen, set this in .env, in the place of an older {kind} key of this domain (commas between"
-    )
-    print(
-        f"   several keys; keep the older key's record for a week), and start mailer again:\n\nMAILER_DKIM_KEYS={path}"
-    )
+    print("2. When the record can be seen, put the key into .env and start mailer again. Several keys are separated by")
+    print(f"   commas; an older {kind} key of this domain leaves the list, its record stays for a week.\n")
+    print(f"MAILER_DKIM_KEYS={path}")
 
 
 @commands.command("show")

@@ -90,10 +90,10 @@ class DkimKey:
         path = folder / f"{self.record_name}.pem"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                raise DkimError(f"{path} is there already and is not overwritten. Choose another selector.")
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(self._pem())
-        except FileExistsError:
-            raise DkimError(f"{path} is there already and is not overwritten. Choose another selector.") from None
         except OSError as error:
             raise DkimError(f"{path}: cannot be written: {error.strerror}.") from None
         return path

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test lint format lock wheel clean
+.PHONY: demo test lint format lock pictures wheel clean
 demo: .venv/.run
 	@$(BIN)/mailer demo $(ARGS)
 
@@ -16,6 +16,9 @@ lint: .venv/.test
 
 format: .venv/.test
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+pictures: .venv/.test
+	@$(BIN)/python docs/pictures/take.py pictures
 
 wheel: .venv/.test
 	@$(BIN)/python -m hatchling build -t wheel

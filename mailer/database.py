@@ -49,7 +49,11 @@ class Database:
             ) from None
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         try:
-            self.engine = _sqlite_engine(self.url) if self.is_sqlite else sa.create_engine(self.url, pool_pre_ping=True)
+            self.engine = (
+                _sqlite_engine(self.url)
+                if self.is_sqlite
+                else sa.create_engine(self.url, pool_pre_ping=True, hide_parameters=True)
+            )
         except (ModuleNotFoundError, ArgumentError) as error:
             raise DatabaseError(f"MAILER_DATABASE_URL: {error}.") from None
         self._writing = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
@@ -152,7 +156,7 @@ _MEANINGS = (
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

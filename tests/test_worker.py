@@ -25,12 +25,10 @@ from mailer.settings import Settings
 from mailer.tables import Attempt, Delivery, Issue, Message, Publication
 from mailer.worker import Worker
 from tests.conftest import HandedClock
-from tests.delivery.conftest import Subscribe
+from tests.delivery.readers import Subscribe
 from tests.delivery.relay import ScriptedRelay
 
 EXAMPLE = resource("templates") / "example" / "2026-11-16"
-
-pytest_plugins = ("tests.delivery.conftest",)
 
 
 def on_disk(settings: Settings, relay: ScriptedRelay, **changes: object) -> Settings:
@@ -106,6 +104,7 @@ async def test_an_issue_is_rendered_once_an_edition(
     assert len(scripted.taken) == 25
 
 
+@pytest.mark.sqlite
 async def test_a_second_worker_on_the_same_file_is_refused(
     app: App, clock: HandedClock, scripted: ScriptedRelay
 ) -> None:
@@ -124,6 +123,7 @@ def _is_held(database: Database) -> bool:
         return True
 
 
+@pytest.mark.sqlite  # on PostgreSQL its lease must lapse first: tests/delivery/test_workers.py
 @pytest.mark.parametrize("kills", [3])
 async def test_a_worker_that_is_killed_loses_nobody(
     app: App,

@@ -19,6 +19,7 @@ from mailer.rendering.body import Body
 from mailer.rendering.dkim import DkimKey, Prepared, Signer
 from mailer.rendering.message import Message, Slot, compose, date, marker
 from mailer.settings import Settings
+from mailer.subscribers import address
 from mailer.tables import DeliveryKind, Edition, Publication
 from mailer.tokens import Purpose, Tokens
 
@@ -56,12 +57,12 @@ class Composer:
         values = {slot: self._value(slot, claim) for slot in message.slots}
         octets = message.splice(values)
         signed = prepared.sign(values, octets) + octets
-        return Envelope(f"bounce+{token}@{self._settings.mail_domain}", claim.address, signed)
+        return Envelope(f"bounce+{token}@{self._settings.mail_domain}", _wire(claim.address), signed)
 
     def _value(self, slot: Slot, claim: Claim) -> str:
         match slot:
             case Slot.TO:
-                return claim.address
+                return _wire(claim.address)
             case Slot.DATE:
                 return date(claim.queued_at)
             case Slot.MESSAGE_ID:
@@ -105,6 +106,11 @@ class Composer:
             unsubscribe_url=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
             archive_url=links.archive(host, publication.slug, language),
         )
+
+
+def _wire(stored: str) -> str:
+    """The address as servers know it: the domain as A-labels; other letters stay only where SMTPUTF8 is needed."""
+    return stored if stored.isascii() else address.parse(stored).ascii or stored
 
 
 def _key(claim: Claim) -> object:

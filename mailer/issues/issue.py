@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
-from mailer.issues.calendar import next_slot
-from mailer.issues.source import IssueSource, PictureSource, TranslationSource, parse_translation
 from sqlmodel import Session, col, select
 
 from mailer.errors import MailerError
+from mailer.issues.calendar import next_slot
+from mailer.issues.source import IssueSource, PictureSource, TranslationSource, parse_translation
 from mailer.issues.states import IssueEvent, IssueStatus, advance
 from mailer.tables import Edition, Issue, Picture, Publication, Translation
 

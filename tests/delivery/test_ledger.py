@@ -29,7 +29,7 @@ from mailer.tables import (
     UncertainPolicy,
 )
 from tests.conftest import HandedClock
-from tests.delivery.conftest import Subscribe
+from tests.delivery.readers import Subscribe
 
 ACCEPTED = Reply(Stage.DOT, 250, "2.0.0 Ok")
 LATER = Reply(Stage.RCPT, 450, "4.3.0 Later")
@@ -412,6 +412,7 @@ def test_a_cancelled_issue_withdraws_what_has_not_started(
         assert ledger.is_finished(session, issue_id)
 
 
+@pytest.mark.sqlite
 def test_a_claim_walks_an_index_and_not_the_table(
     database: Database, subscribe: Subscribe, going_out: GoingOut, clock: HandedClock
 ) -> None:

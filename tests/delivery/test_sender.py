@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 from sqlmodel import col, select
 
 from mailer.app import App
@@ -19,7 +20,7 @@ from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Attempt, Delivery, Issue, Subscription, Suppression
 from mailer.tokens import Purpose
 from tests.conftest import HandedClock
-from tests.delivery.conftest import Subscribe
+from tests.delivery.readers import Subscribe
 from tests.delivery.relay import ScriptedRelay
 
 GoingOut = Callable[[], int]
@@ -95,6 +96,18 @@ async def test_each_mail_carries_its_own_tokens_and_return_path(
     with app.database.read() as session:
         assert named == set(session.exec(select(Delivery.id)))
     assert all(len(sender.partition("@")[0]) <= 64 for sender in scripted.senders)
+
+
+async def test_a_domain_in_its_own_script_goes_out_in_ascii(
+    app: App, scripted: ScriptedRelay, subscribe: Subscribe, going_out: GoingOut
+) -> None:
+    subscribe("anna@пошта.бел")
+    scripted.options = {"enable_SMTPUTF8": False}
+    going_out()
+    async with sending(app, relay_at(scripted.port)):
+        await until(lambda: count(app, DeliveryStatus.ACCEPTED) == 1)
+    ((recipient, (mail,)),) = scripted.taken.items()
+    assert recipient == parse(mail)["To"] == "anna@xn--80a1acny.xn--90ais"
 
 
 async def test_a_dead_address_is_suppressed_and_the_others_get_theirs(
@@ -236,6 +249,7 @@ async def test_stopping_waits_for_the_answers_on_their_way(
     assert count(app, DeliveryStatus.ACCEPTED) == len(scripted.taken)
 
 
+@pytest.mark.sqlite
 async def test_nothing_leaves_while_the_database_is_held_and_no_answer_is_lost(
     app: App, scripted: ScriptedRelay, subscribe: Subscribe, going_out: GoingOut
 ) -> None:

@@ -13,7 +13,7 @@ from mailer.rendering.dkim import DkimKey
 from mailer.tables import Publication
 from mailer.worker import Worker
 from tests.conftest import HandedClock
-from tests.delivery.conftest import Subscribe
+from tests.delivery.readers import Subscribe
 from tests.delivery.relay import ScriptedRelay
 from tests.test_worker import add_and_schedule, on_disk, status_of, until, working
 

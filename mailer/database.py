@@ -5,6 +5,7 @@ WAL mode with synchronous=FULL: what is committed survives a power cut. A writin
 write lock at its start (BEGIN IMMEDIATE), because one that begins as a reader cannot wait for it later.
 """
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +99,9 @@ class Database:
 
     def migrate(self, revision: str = "head") -> None:
         """Brings the tables to `revision` (an id, "head" or "base"), up or down."""
+        if self.sqlite_path:
+            with contextlib.suppress(OSError):  # said in the next line, in the words of every other command
+                self.sqlite_path.touch(mode=0o600)  # who reads is nobody else's business on this machine
         self.check_reachable()
         with self._acting(self.engine):
             config = self._alembic()

@@ -1,6 +1,7 @@
 """The schema is Alembic's, up and down, with data in it; what goes wrong with the file is said in a sentence."""
 
 import sqlite3
+import stat
 import threading
 from pathlib import Path
 
@@ -32,8 +33,15 @@ def test_migrating_again_keeps_the_data(database: Database, publication: Publica
 
 
 def test_an_empty_database_says_what_to_type(tmp_path: Path) -> None:
-    with pytest.raises(SchemaError, match="no tables yet.*mailer migrate"):
+    with pytest.raises(SchemaError, match=r"no tables yet.*mailer migrate"):
         Database(f"sqlite:///{tmp_path / 'new.db'}").check_schema()
+
+
+def test_only_its_owner_may_read_a_new_file(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'new.db'}")
+    database.migrate()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+    database.engine.dispose()
 
 
 def test_a_newer_database_is_not_touched(database: Database) -> None:
@@ -43,6 +51,7 @@ def test_a_newer_database_is_not_touched(database: Database) -> None:
         database.check_schema()
 
 
+@pytest.mark.sqlite
 def test_the_file_is_durable_and_checks_references(database: Database) -> None:
     with database.engine.connect() as connection:
         pragmas = {
@@ -65,6 +74,7 @@ def test_a_failed_transaction_changes_nothing(database: Database, publication: P
         assert session.exec(select(Publication.accent)).one() == "#8a1c1c"
 
 
+@pytest.mark.sqlite
 def test_writers_wait_for_each_other(database: Database, publication: Publication) -> None:
     def write(count: int) -> None:
         for _ in range(count):
@@ -83,6 +93,7 @@ def test_writers_wait_for_each_other(database: Database, publication: Publicatio
         assert session.exec(select(Publication.list_id)).one() == "80"
 
 
+@pytest.mark.sqlite
 def test_a_locked_database_is_said_to_be_locked(database: Database, publication: Publication) -> None:
     other = sqlite3.connect(str(database.sqlite_path))
     other.execute("BEGIN IMMEDIATE")
@@ -94,6 +105,7 @@ def test_a_locked_database_is_said_to_be_locked(database: Database, publication:
     other.close()
 
 
+@pytest.mark.sqlite
 def test_a_read_only_database_is_said_to_be_read_only(database: Database, publication: Publication) -> None:
     closed = Database(f"sqlite:///file:{database.sqlite_path}?mode=ro&uri=true")
     with pytest.raises(DatabaseError, match="cannot be written"), closed.write() as session:

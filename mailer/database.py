@@ -20,6 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import DatabaseError as SqlDatabaseError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
 from mailer.errors import MailerError
@@ -43,7 +44,7 @@ class Database:
     def __init__(self, url: str) -> None:
         try:
             self.url = make_url(url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise DatabaseError(
                 "MAILER_DATABASE_URL is not a database address. Write sqlite:///mailer.db"
                 " or postgresql+psycopg://USER:PASSWORD@HOST/NAME."
@@ -82,6 +83,8 @@ class Database:
         try:
             with Session(engine, expire_on_commit=False) as session:
                 yield session
+        except PoolTimeout:
+            raise DatabaseError("The database is asked for more at once than it can answer. Try again.") from None
         except DBAPIError as error:
             if isinstance(error, OperationalError) or type(error) is SqlDatabaseError or error.connection_invalidated:
                 raise self._explained(error) from error
@@ -103,12 +106,20 @@ class Database:
             with contextlib.suppress(OSError):  # said in the next line, in the words of every other command
                 self.sqlite_path.touch(mode=0o600)  # who reads is nobody else's business on this machine
         self.check_reachable()
+        self._check_revision(revision)
         with self._acting(self.engine):
             config = self._alembic()
             if revision == "base" or self._is_behind(revision):
                 command.downgrade(config, revision)
             else:
                 command.upgrade(config, revision)
+
+    def _check_revision(self, revision: str) -> None:
+        known = [script.revision for script in self._script().walk_revisions()]
+        if revision not in ("head", "base", *known):
+            raise SchemaError(
+                f"There is no revision {revision!r}. There are: base, {', '.join(reversed(known))}, head."
+            )
 
     def check_reachable(self) -> None:
         """Raises DatabaseError where the database cannot be opened."""

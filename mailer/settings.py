@@ -7,6 +7,7 @@ explained in .env.example, which a test holds against this file.
 import enum
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -66,7 +67,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[list[str], NoDecode] = []
     mail_domain: str
 
-    relay_host: str
+    relay_host: str = Field(min_length=1)
     relay_port: int = Field(default=587, ge=1, le=65535)
     relay_username: str | None = None
     relay_password: SecretStr | None = None
@@ -92,14 +93,26 @@ class Settings(BaseSettings):
             parts = urlsplit(host)
             if parts.scheme not in ("https", "http") or not parts.netloc or parts.path not in ("", "/") or parts.query:
                 raise ValueError(f"{host!r} is not an origin; write it as https://news.example.org")
+            if not re.fullmatch(r"[a-zA-Z0-9.:\[\]-]+", parts.netloc):
+                raise ValueError(f"{host!r} must be in ASCII; write a name in another script as xn--…")
         return [host.rstrip("/") for host in hosts]
 
     @field_validator("mail_domain")
     @classmethod
     def _mail_domain_is_a_domain(cls, domain: str) -> str:
-        if not domain.isascii() or "@" in domain or "." not in domain or any(c.isspace() for c in domain):
+        if not re.fullmatch(r"[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)+", domain):
             raise ValueError("write the bare domain, in ASCII, such as bounces.example.org")
         return domain.lower()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _trusted_proxies_are_networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(f"{network!r} is not a network; write it as 10.0.0.0/8 or 192.0.2.7") from None
+        return networks
 
     @field_validator("log_level")
     @classmethod
@@ -145,7 +158,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values = {**dotenv_values(str(self.config.get("env_file") or "")), **os.environ}
         found = {}
-        for name in ("secret_key", "previous_secret_keys", "address_key", "relay_password"):
+        for name in ("database_url", "secret_key", "previous_secret_keys", "address_key", "relay_password"):
             variable = f"{PREFIX}{name.upper()}"
             path = values.get(f"{variable}_FILE")
             if not path:
@@ -163,6 +176,8 @@ def load(**overrides: Any) -> Settings:
     """The settings in force. Raises SettingsError naming every variable that is missing or senseless."""
     try:
         return Settings(**overrides)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env cannot be read: {_cause(error)}.") from None
     except ValidationError as error:
         raise SettingsError("\n".join(_line(problem) for problem in error.errors())) from None
 

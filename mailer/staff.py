@@ -32,7 +32,9 @@ def add_user(session: Session, name: str, role: UserRole, password: str, now: da
     name = name.strip()
     if not name or len(name) > 64 or not name.isprintable():
         raise StaffError("A name has 1 to 64 characters that can be seen.")
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+    if len(password) > LONGEST_PASSWORD:
+        raise StaffError(f"The password is too long. Use {LONGEST_PASSWORD} characters or fewer.")
+    if len(password) < SHORTEST_PASSWORD:
         raise StaffError(f"The password is too short. Use {SHORTEST_PASSWORD} characters or more; a sentence is good.")
     if find_user(session, name):
         raise StaffError(f"There is already an account called {name}. Choose another name.")

@@ -14,15 +14,15 @@ from sqlmodel import select
 
 from mailer.app import App, assemble
 from mailer.database import Database
-from mailer.delivery import workers
+from mailer.delivery import launch, workers
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.issues import issue as issues
 from mailer.issues.folder import read_folder
-from mailer.issues.states import IssueStatus
+from mailer.issues.states import IssueEvent, IssueStatus
 from mailer.rendering.decoded import parse, part
 from mailer.resources import resource
 from mailer.settings import Settings
-from mailer.tables import Attempt, Delivery, Issue, Message, Publication
+from mailer.tables import Attempt, Delivery, Issue, Message, Publication, Translation
 from mailer.worker import Worker
 from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
@@ -102,6 +102,31 @@ async def test_an_issue_is_rendered_once_an_edition(
     with app.database.read() as session:
         assert len(session.exec(select(Message)).all()) == 3
     assert len(scripted.taken) == 25
+
+
+def test_an_edition_with_readers_is_never_passed_over(
+    app: App, publication: Publication, clock: HandedClock, subscribe: Subscribe
+) -> None:
+    subscribe("ru@example.org", edition="ru")
+    issue_id = add_and_schedule(app, publication, clock())
+    with app.database.write() as session:
+        session.delete(session.get_one(Translation, (issue_id, "ru")))
+    refusal = pytest.raises(issues.IssueError, match=r"lacks ru\.md, and the edition ru has 1 readers")
+    with refusal, app.database.write() as session:
+        launch.begin(session, issue_id, app.settings, clock())
+    assert status_of(app, issue_id) is IssueStatus.SCHEDULED
+
+
+def test_an_issue_cancelled_half_way_keeps_its_name(
+    app: App, publication: Publication, clock: HandedClock, subscribe: Subscribe
+) -> None:
+    subscribe("a@example.org")
+    issue_id = add_and_schedule(app, publication, clock())
+    with app.database.write() as session:
+        launch.begin(session, issue_id, app.settings, clock())
+        issues.apply(session, session.get_one(Issue, issue_id), IssueEvent.CANCEL)
+    with pytest.raises(issues.IssueError, match="another name, such as 2026-11-16-2"):
+        add_and_schedule(app, publication, clock())
 
 
 @pytest.mark.sqlite

@@ -1,7 +1,7 @@
 """mailer issue: from a folder to every reader's mailbox, and what editors do on the way."""
 
 import webbrowser
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -124,12 +124,13 @@ def _moment(text: str, zone: str, now: datetime) -> datetime:
         return now
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+        said = local(moment, zone)
+    except (ValueError, OverflowError):
         raise MailerError(f"--at: {text!r} is not a time. Write now, or one such as 2026-11-30T09:00.") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
     if moment < now:
-        raise MailerError(f"--at: {local(moment, zone)} {zone} has passed. To send at once, write --at now.")
-    return moment.astimezone(ZoneInfo("UTC"))
+        raise MailerError(f"--at: {said} {zone} has passed. To send at once, write --at now.")
+    return moment
 
 
 @commands.command("status")
@@ -215,6 +216,21 @@ def cancel(slug: Slug, publication: PublicationOption = None) -> None:
         assert issue.id is not None
         withdrawn = ledger.withdraw_issue(session, issue.id, app.clock())
     print(f"{slug} is cancelled; {withdrawn} readers will not get it.")
+
+
+@commands.command("settle")
+def settle(
+    slug: Slug,
+    again: Annotated[bool, typer.Option("--resend/--write-off", help="Send again, or give up.")],
+    publication: PublicationOption = None,
+) -> None:
+    """Decide what is uncertain: those whose mail left, and whose answer never came."""
+    app = installation()
+    with app.database.write() as session:
+        issue = issues.find(session, publications.find(session, publication), slug)
+        assert issue.id is not None
+        settled = ledger.settle_uncertain(session, issue.id, app.clock(), again=again)
+    print(f"{settled} uncertain deliveries of {slug} {'go out again' if again else 'are written off'}.")
 
 
 @commands.command("list")

@@ -69,6 +69,7 @@ def web_server(app: App) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,
         lifespan="off",
+        timeout_graceful_shutdown=5,
     )
     return PageServer(config)
 

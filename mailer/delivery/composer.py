@@ -5,6 +5,7 @@ kind, edition and language and kept in memory, with its signatures prepared. For
 the signing are done again.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from mailer import links, tables
 from mailer.delivery.ledger import Claim
 from mailer.delivery.letterhead import head_of, letterhead_of
 from mailer.delivery.session import Envelope
+from mailer.errors import MailerError
 from mailer.rendering.automatic import render_confirmation, render_welcome
 from mailer.rendering.body import Body
 from mailer.rendering.dkim import DkimKey, Prepared, Signer
@@ -22,6 +24,9 @@ from mailer.settings import Settings
 from mailer.subscribers import address
 from mailer.tables import DeliveryKind, Edition, Publication
 from mailer.tokens import Purpose, Tokens
+
+Made = tuple[Message, Prepared]
+"""A message and its prepared signatures: what all its readers share."""
 
 KEPT = 64
 """Messages kept in memory; more than that are read again when they are needed."""
@@ -34,25 +39,33 @@ class Composer:
         self._settings = settings
         self._tokens = tokens
         self._signer = Signer(keys)
-        self._messages: dict[object, tuple[Message, Prepared]] = {}
+        self._made = OrderedDict[object, Made]()
 
-    def load(self, session: Session, claims: list[Claim]) -> None:
-        """Makes sure that the messages of these claims are in memory."""
-        wanted = {_key(claim): claim for claim in claims}
-        missing = wanted.keys() - self._messages.keys()
-        if len(self._messages) + len(missing) > KEPT:
-            self._messages = {key: kept for key, kept in self._messages.items() if key in wanted}
-        for key in missing:
-            claim = wanted[key]
-            if claim.message_id is None:
-                message = self._render(session, claim)
-            else:
-                message = Message.load(session.get_one(tables.Message, claim.message_id).content)
-            self._messages[key] = message, self._signer.prepare(message)
+    def load(self, session: Session, claims: list[Claim]) -> list[tuple[Claim, Made | MailerError]]:
+        """Each claim with its message, or with why it cannot be made."""
+        return [(claim, self._load(session, claim)) for claim in claims]
 
-    def envelope(self, claim: Claim) -> Envelope:
+    def _load(self, session: Session, claim: Claim) -> Made | MailerError:
+        key = claim.message_id or (claim.kind, claim.edition_id, claim.language)
+        if key not in self._made:
+            try:
+                message = self._message(session, claim)
+            except MailerError as error:
+                return error
+            self._made[key] = message, self._signer.prepare(message)
+        self._made.move_to_end(key)
+        if len(self._made) > KEPT:
+            self._made.popitem(last=False)
+        return self._made[key]
+
+    def _message(self, session: Session, claim: Claim) -> Message:
+        if claim.message_id is None:
+            return self._render(session, claim)
+        return Message.load(session.get_one(tables.Message, claim.message_id).content)
+
+    def envelope(self, claim: Claim, made: Made) -> Envelope:
         """The mail for this claim, signed. May be called in several threads at once."""
-        message, prepared = self._messages[_key(claim)]
+        message, prepared = made
         token = self._tokens.make(Purpose.RETURN_PATH, claim.delivery_id)
         values = {slot: self._value(slot, claim) for slot in message.slots}
         octets = message.splice(values)
@@ -111,7 +124,3 @@ class Composer:
 def _wire(stored: str) -> str:
     """The address as servers know it: the domain as A-labels; other letters stay only where SMTPUTF8 is needed."""
     return stored if stored.isascii() else address.parse(stored).ascii or stored
-
-
-def _key(claim: Claim) -> object:
-    return claim.message_id or (claim.kind, claim.edition_id, claim.language)

@@ -37,12 +37,18 @@ def begin(session: Session, issue_id: int, settings: Settings, now: datetime) ->
 
 
 def render(session: Session, issue: Issue, settings: Settings) -> dict[int, Message]:
-    """The issue's message in each edition whose languages it has: edition id -> message."""
+    """The issue's message in each edition whose languages it has: edition id -> message.
+
+    Raises IssueError where an edition that has readers cannot be made: nobody is passed over in silence.
+    """
     publication = session.get_one(Publication, issue.publication_id)
     translations, pictures = issues.content(session, issue)
     made = {}
     for edition in session.exec(select(Edition).where(Edition.publication_id == publication.id)):
-        if edition.id is None or not set(edition.languages) <= translations.keys():
+        assert edition.id is not None
+        missing = sorted(set(edition.languages) - translations.keys())
+        if missing:
+            _refuse_if_read(session, issue, edition, missing)
             continue
         body = render_issue(
             edition.languages,
@@ -60,6 +66,16 @@ def render(session: Session, issue: Issue, settings: Settings) -> dict[int, Mess
         )
         made[edition.id] = compose(body, head)
     return made
+
+
+def _refuse_if_read(session: Session, issue: Issue, edition: Edition, missing: Sequence[str]) -> None:
+    readers = ledger.count_readers(session, edition)
+    if readers:
+        files = ", ".join(f"{language}.md" for language in missing)
+        raise issues.IssueError(
+            f"{issue.slug} lacks {files}, and the edition {edition.code} has {readers} readers."
+            f" Type: mailer issue cancel {issue.slug}, then add the file and queue it again."
+        )
 
 
 def preflight(session: Session, issue: Issue, settings: Settings) -> list[str]:

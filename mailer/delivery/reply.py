@@ -137,7 +137,17 @@ _TABLE = (
     _Row(Meaning.TEMPORARY, _MAIL, code="4.."),
     _Row(Meaning.MESSAGE, _MAIL, code="552|5..", enhanced=r"5\.3\.4"),
     _Row(Meaning.SENDER, _MAIL, code="5.."),
-    # What large receivers say about us, in codes that look like the reader's.
+    # What is said about us once the recipient is named (Postfix waits until then by default), in codes that look like
+    # the reader's: our login, our sender, our right to relay.
+    _Row(Meaning.LOGIN, _LATE, code="530|534|535|538"),
+    _Row(
+        Meaning.SENDER,
+        _LATE,
+        code="[45]..",
+        text=r"sender (address )?(rejected|verif|domain)|bounce\+|client host rejected|unable to relay|smtp auth"
+        r"|authentication (is )?required|address is not verified|relay(ing)? (access )?(denied|not permitted)"
+        r"|not permitted to relay",
+    ),
     _Row(Meaning.REPUTATION, _LATE, code="421|4..", enhanced=r"4\.7\.(0|2[3-9]|3[0-2]|5\d\d)"),
     _Row(Meaning.REPUTATION, _LATE, code="4..", text=r"\[TS\d\d\]|temporarily deferred|unusual rate|rate limit"),
     _Row(Meaning.BLOCKED, _LATE, code="5..", enhanced=r"5\.7\.(2[5-9]|3[0-2]|40|509|515|606)"),
@@ -147,7 +157,7 @@ _TABLE = (
         code="5..",
         text=r"blocked using|block ?list|\bdnsbl\b|\brbl\b|spamhaus|S3150|DMARC|\bSPF\b",
     ),
-    _Row(Meaning.SENDER, _RCPT, text=r"relay(ing)? (access )?(denied|not permitted)|not permitted to relay|5\.7\.64"),
+    _Row(Meaning.SENDER, _RCPT, code="5..", enhanced=r"5\.7\.(54|64)"),
     _Row(Meaning.SENDER, _LATE, code="5..", enhanced=r"5\.1\.[78]|5\.4\.5"),
     _Row(Meaning.TEMPORARY, _LATE, code="5..", enhanced=r"5\.2\.1", text="too quickly|rate"),
     # The reader's mailbox.
@@ -178,6 +188,22 @@ _TABLE = (
 )
 
 
+OURS = frozenset({Meaning.LOGIN, Meaning.SENDER, Meaning.PROTOCOL})
+"""Faults between us and the relay."""
+
+
+def action(reply: Reply) -> Action:
+    """What to do about the reply.
+
+    A fault of ours that is only said once a recipient was named may be that recipient's alone (a syntax one server
+    dislikes): the delivery waits its turn instead of coming back at once, so one address cannot hold up the others.
+    """
+    meant = meaning(reply)
+    if meant in OURS and reply.stage in _LATE:
+        return Action(Consequence.DEFER, alarm=True)
+    return ACTIONS[meant]
+
+
 def meaning(reply: Reply) -> Meaning:
     """What the reply says, and about whom."""
     if reply.code is None:
@@ -192,7 +218,7 @@ _WAITS = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 60, 240, 480))
 GIVE_UP_AFTER = timedelta(days=3)
 """A delivery that is still refused for now is refused for good."""
 
-_HINT = re.compile(r"(?:again|retry|wait|in|after)\D{0,20}(\d{1,5})\s*(s|sec|min|hour)", re.IGNORECASE)
+_HINT = re.compile(r"\b(?:again|retry|wait|in|after)\D{0,20}(\d{1,5})\s*(s|sec|min|hour)", re.IGNORECASE)
 _UNITS = {
     "s": timedelta(seconds=1),
     "sec": timedelta(seconds=1),
@@ -209,6 +235,7 @@ def wait(reply: Reply, attempt: int, delivery_id: int) -> timedelta:
     """
     asked = _HINT.search(reply.text)
     if asked:
-        return min(int(asked.group(1)) * _UNITS[asked.group(2).lower()], timedelta(days=1))
+        hint = int(asked.group(1)) * _UNITS[asked.group(2).lower()]
+        return min(max(hint, timedelta(seconds=1)), timedelta(days=1))
     base = _WAITS[min(attempt, len(_WAITS)) - 1]
     return base * (1 + (delivery_id * 2654435761 % 1000) / 5000)

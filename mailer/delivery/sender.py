@@ -16,15 +16,18 @@ from datetime import timedelta
 from mailer.clock import Clock
 from mailer.database import Database, DatabaseError
 from mailer.delivery import ledger
-from mailer.delivery.composer import Composer
+from mailer.delivery.composer import Composer, Made
 from mailer.delivery.ledger import Answer, Claim
-from mailer.delivery.reply import ACTIONS, Action, Consequence, Meaning, Reply, Stage, meaning
+from mailer.delivery.reply import OURS, Action, Consequence, Meaning, Reply, Stage, meaning
+from mailer.delivery.reply import action as action_for
 from mailer.delivery.session import Relay, RelayUnusable, Session
 from mailer.errors import MailerError
 from mailer.subscribers import suppression
 from mailer.tables import SuppressionReason
 
 log = logging.getLogger(__name__)
+
+Ready = tuple[Claim, Made | MailerError]
 
 POLL_SECONDS = 0.2
 """How often an idle sender looks for work that nobody told it of."""
@@ -75,26 +78,26 @@ class Sender:
     async def _turn(self) -> bool:
         """Records, claims, starts. Returns whether it did anything."""
         await self._close_idle()
-        answers, self._answers = self._answers, []
+        answers = self._answers[:]
         places = 0 if self._is_resting() else len(self._idle)
         try:
             claims, more = await self._in_thread(answers, places)
         except DatabaseError as error:
-            self._answers = answers + self._answers
             log.error("database: %s", error, extra={"action": "turn"})
             await asyncio.sleep(POLL_SECONDS)
             return False
-        for claim in claims:
+        del self._answers[: len(answers)]
+        for claim, made in claims:
             session, _ = self._idle.pop()
-            self._start(self._send(session, claim))
+            self._start(self._send(session, claim, made))
         if more and not self._is_resting() and self._sessions() < self._relay.connections:
             self._start(self._open())
         return bool(answers or claims)
 
-    async def _in_thread(self, answers: list[Answer], places: int) -> tuple[list[Claim], bool]:
+    async def _in_thread(self, answers: list[Answer], places: int) -> tuple[list[Ready], bool]:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._book, answers, places)
 
-    def _book(self, answers: list[Answer], places: int) -> tuple[list[Claim], bool]:
+    def _book(self, answers: list[Answer], places: int) -> tuple[list[Ready], bool]:
         """The transaction. Returns the claims and whether there is more to do than there were places."""
         now = self._clock()
         if not answers:
@@ -110,9 +113,9 @@ class Sender:
                         session, answer.claim.subscription_id, SuppressionReason.BOUNCE, answer.reply.text, now
                     )
             claims = ledger.claim(session, worker_id=self._worker_id, relay=self._relay.name, limit=places, now=now)
-            self._composer.load(session, claims)
+            ready = self._composer.load(session, claims)
             more = len(claims) == places and ledger.has_due(session, now)
-        return claims, more
+        return ready, more
 
     # Sessions
 
@@ -138,16 +141,28 @@ class Sender:
         else:
             self._idle.append((session, asyncio.get_running_loop().time()))
 
-    async def _send(self, session: Session, claim: Claim) -> None:
-        try:
-            reply = await session.send(self._composer.envelope(claim))
-            action = ACTIONS[meaning(reply)]
-        except MailerError as error:  # this mail cannot be made; it is not the reader's fault, nor the relay's
-            reply, action = Reply(Stage.CONNECT, None, f"not sent: {error}"), Action(Consequence.REFUSE, alarm=True)
+    async def _send(self, session: Session, claim: Claim, made: Made | MailerError) -> None:
+        reply, action = await self._try(session, claim, made)
         self._answers.append(Answer(claim=claim, reply=reply, action=action, relay=self._relay.name, at=self._clock()))
         if session.usable:
             self._idle.append((session, asyncio.get_running_loop().time()))
-        self._judge_relay(reply, action)
+        self._judge_relay(claim, reply, action)
+
+    async def _try(self, session: Session, claim: Claim, made: Made | MailerError) -> tuple[Reply, Action]:
+        """One transaction, and what to do about its end, whatever that is."""
+        try:
+            if isinstance(made, MailerError):
+                raise made
+            envelope = self._composer.envelope(claim, made)
+        except MailerError as error:  # ours to mend, and the delivery waits for it
+            return Reply(Stage.CONNECT, None, f"not sent: {error}"), Action(Consequence.DEFER, alarm=True)
+        try:
+            reply = await session.send(envelope)
+        except Exception as error:  # ours too, but how far it had come is not known
+            log.exception("delivery %d: the session failed", claim.delivery_id)
+            session.abort()
+            reply = Reply(Stage.DOT, None, f"the session failed: {type(error).__name__}")
+        return reply, action_for(reply)
 
     async def _close_idle(self) -> None:
         oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
@@ -161,26 +176,35 @@ class Sender:
     def _is_resting(self) -> bool:
         return self._clock() < self._rest_until
 
-    def _judge_relay(self, reply: Reply, action: Action) -> None:
-        if action.stop:
+    def _judge_relay(self, claim: Claim, reply: Reply, action: Action) -> None:
+        if action.stop or (action.alarm and meaning(reply) in OURS):
             self._relay_failed(reply)
         elif reply.code is not None:
             self._failures = 0
-        if action.alarm:
-            log.error("relay %s said: %s %s", self._relay.name, reply.code, reply.text, extra={"action": "alarm"})
+        if action.alarm:  # the words name readers; they are in the log that only operators see
+            log.error(
+                "delivery %d: %s at %s, ours to mend. Type: mailer log",
+                claim.delivery_id,
+                " ".join(str(word) for word in (reply.code, reply.enhanced, meaning(reply)) if word),
+                reply.stage,
+                extra={"action": "alarm"},
+            )
 
     def _relay_failed(self, reply: Reply) -> None:
         """Counts a failure; at FAILURES_TO_STOP, or at once for a refused login, nothing is claimed for a while."""
-        hopeless = meaning(reply) in (Meaning.LOGIN, Meaning.SENDER, Meaning.PROTOCOL)
+        early = reply.stage in (Stage.CONNECT, Stage.MAIL)
+        hopeless = early and meaning(reply) in OURS
         self._failures = max(self._failures + 1, FAILURES_TO_STOP if hopeless else 0)
+        if not early and self._failures < FAILURES_TO_STOP:
+            return  # it may have been that one recipient's
         pause = timedelta(seconds=1)
         if self._failures >= FAILURES_TO_STOP:
-            pause = min(timedelta(seconds=15) * 2 ** (self._failures - FAILURES_TO_STOP), timedelta(minutes=10))
+            pause = min(timedelta(seconds=15) * 2 ** min(self._failures - FAILURES_TO_STOP, 6), timedelta(minutes=10))
         self._rest_until = max(self._rest_until, self._clock() + pause)
         log.error(
             "relay %s: %s. Nothing is lost, everything stays queued; trying again in %d s.%s",
             self._relay.name,
-            " ".join(str(word) for word in (reply.code, reply.text) if word),
+            _without_readers(reply),
             pause.total_seconds(),
             " Check MAILER_RELAY_USERNAME and MAILER_RELAY_PASSWORD." if meaning(reply) is Meaning.LOGIN else "",
             extra={"action": "relay-failed"},
@@ -199,3 +223,9 @@ class Sender:
         for session, _ in self._idle:
             await session.close()
         self._thread.shutdown()
+
+
+def _without_readers(reply: Reply) -> str:
+    """What the relay said, as far as it can stand in a log that is not the operator's alone."""
+    words = (reply.code, reply.text) if reply.stage is Stage.CONNECT else (reply.code, reply.enhanced, meaning(reply))
+    return " ".join(str(word) for word in words if word)

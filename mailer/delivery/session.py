@@ -78,7 +78,7 @@ class Session:
             await client.connect()
             await client.ehlo()
         except aiosmtplib.SMTPResponseException as error:
-            raise RelayUnusable(Reply(Stage.CONNECT, error.code, error.message)) from None
+            raise RelayUnusable(_heard(Stage.CONNECT, error.code, error.message)) from None
         except (OSError, aiosmtplib.SMTPException, ValueError) as error:
             raise RelayUnusable(Reply(Stage.CONNECT, None, _words(error))) from None
         return cls(client, relay)
@@ -97,18 +97,17 @@ class Session:
             return Reply(Stage.RCPT, 553, "5.6.7 The relay does not offer SMTPUTF8, which this address needs")
         stage = Stage.MAIL
         try:
-            await self._client.ehlo() if self._client.last_ehlo_response is None else None
             for stage, command in self._commands(envelope):
                 answer = await self._client.execute_command(command)
                 if not 200 <= answer.code < 300:
-                    return await self._refused(Reply(stage, answer.code, answer.message))
+                    return await self._refused(_heard(stage, answer.code, answer.message))
             stage = Stage.DOT
             answer = await self._client.data(envelope.octets, timeout=_DOT_TIMEOUT_SECONDS)
-            return Reply(Stage.DOT, answer.code, answer.message)
+            return _heard(Stage.DOT, answer.code, answer.message)
         except aiosmtplib.SMTPDataError as error:
-            return await self._refused(Reply(Stage.DOT, error.code, error.message))
+            return await self._refused(_heard(Stage.DOT, error.code, error.message))
         except aiosmtplib.SMTPResponseException as error:
-            return await self._refused(Reply(stage, error.code, error.message))
+            return await self._refused(_heard(stage, error.code, error.message))
         except (OSError, aiosmtplib.SMTPException) as error:
             self.abort()
             return Reply(stage, None, _words(error))
@@ -156,6 +155,12 @@ def _tls_context(policy: TlsPolicy) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _heard(stage: Stage, code: int, text: str) -> Reply:
+    """The server's words as text that any database takes: aiosmtplib keeps octets that are no UTF-8 as surrogates."""
+    octets = text.encode("utf-8", "surrogateescape")
+    return Reply(stage, code, octets.decode("utf-8", "replace").replace("\0", ""))
 
 
 def _words(error: Exception) -> str:

@@ -3,7 +3,7 @@
 queued ──claim──> sending ──> accepted ──> bounced, complained
   ^  └─withdraw     │ └─────> refused
   │                 ├───────> deferred ──claim──> sending
-  └──resend── uncertain <┘         (deferred also ──> withdrawn, expired)
+  └──resend── uncertain <┘         (deferred also ──> withdrawn)
 """
 
 import enum
@@ -51,7 +51,7 @@ TRANSITIONS: Mapping[DeliveryEvent, Mapping[DeliveryStatus, DeliveryStatus]] = M
         _E.RETURN: {_S.SENDING: _S.QUEUED},
         _E.RESEND: {_S.UNCERTAIN: _S.QUEUED},
         _E.WRITE_OFF: {_S.UNCERTAIN: _S.REFUSED},
-        _E.WITHDRAW: {_S.QUEUED: _S.WITHDRAWN, _S.DEFERRED: _S.WITHDRAWN, _S.UNCERTAIN: _S.WITHDRAWN},
+        _E.WITHDRAW: {_S.QUEUED: _S.WITHDRAWN, _S.DEFERRED: _S.WITHDRAWN},
         _E.BOUNCE: {_S.ACCEPTED: _S.BOUNCED, _S.UNCERTAIN: _S.BOUNCED},
         _E.COMPLAIN: {_S.ACCEPTED: _S.COMPLAINED, _S.UNCERTAIN: _S.COMPLAINED, _S.BOUNCED: _S.COMPLAINED},
     }

@@ -88,7 +88,13 @@ def _found(app: App, password: str) -> Publication:
 
 def _mail_server(mailbox: Mailbox, front: str, port: int) -> uvicorn.Server:
     config = uvicorn.Config(
-        pages(mailbox, front), host="127.0.0.1", port=port, log_config=None, access_log=False, lifespan="off"
+        pages(mailbox, front),
+        host="127.0.0.1",
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
     )
     return PageServer(config)
 

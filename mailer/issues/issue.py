@@ -56,10 +56,20 @@ def add(session: Session, publication: Publication, source: IssueSource, now: da
         session.add(issue)
         session.flush()
     else:
+        _refuse_if_begun(issue)
         apply(session, issue, IssueEvent.ADD)
         issue.first_day, issue.last_day, issue.added_at = source.first_day, source.last_day, now
     _replace_content(session, issue, source)
     return issue, is_new
+
+
+def _refuse_if_begun(issue: Issue) -> None:
+    """A cancelled issue that had begun is in some mailboxes: its row says who has it, and must go on saying so."""
+    if issue.status is IssueStatus.CANCELLED and issue.began_at:
+        raise IssueError(
+            f"{issue.slug} was cancelled while it was going out, and some readers have it."
+            f" Give the folder another name, such as {issue.slug[:62]}-2, and add that."
+        )
 
 
 def _replace_content(session: Session, issue: Issue, source: IssueSource) -> None:

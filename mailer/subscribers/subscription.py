@@ -162,8 +162,20 @@ class Confirmed:
     owed: Owed | None = None
 
 
-def confirm(session: Session, consent_id: int, *, wording: str, source: str, network: str, now: datetime) -> Confirmed:
-    """The owner of the mailbox acted on the link that names the request `consent_id`. Again, it changes nothing."""
+def confirm(
+    session: Session,
+    consent_id: int,
+    *,
+    wording: str,
+    language: str | None = None,
+    source: str,
+    network: str,
+    now: datetime,
+) -> Confirmed:
+    """The owner of the mailbox acted on the link that names the request `consent_id`. Again, it changes nothing.
+
+    `language` is that of the wording; the subscription's where it is not given.
+    """
     found = _requested(session, consent_id, lock=True)
     outcome, subscription = _standing(session, found)
     if found is None or subscription is None or outcome is not Confirmation.DONE:
@@ -172,7 +184,7 @@ def confirm(session: Session, consent_id: int, *, wording: str, source: str, net
     consent = _consent(
         session, subscription, ConsentEvent.CONFIRMED, now, wording=wording, source=source, network=network
     )
-    consent.request_id = consent_id
+    consent.request_id, consent.language = consent_id, language or subscription.language
     session.flush()
     owed = Owed(kind=DeliveryKind.WELCOME, subscription=subscription, subscriber=found[2], consent_id=_id(consent))
     return Confirmed(outcome=outcome, subscription=subscription, owed=owed)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
-from mailer.tables import Subscriber, Subscription, Suppression, SuppressionReason
+from mailer.tables import Consent, ConsentEvent, Subscriber, Subscription, Suppression, SuppressionReason
 
 
 def dead_address(session: Session, subscription_id: int, reason: SuppressionReason, note: str, now: datetime) -> None:
@@ -52,8 +52,13 @@ def suppress(
 
 
 def _was_never_confirmed(session: Session, subscriber: Subscriber) -> bool:
+    confirmations = (
+        select(Consent.id)
+        .join(Subscription, col(Subscription.id) == col(Consent.subscription_id))
+        .where(Subscription.subscriber_id == subscriber.id, Consent.event == ConsentEvent.CONFIRMED)
+    )
     statuses = set(session.exec(select(Subscription.status).where(Subscription.subscriber_id == subscriber.id)))
-    return statuses <= {SubscriptionStatus.PENDING}
+    return statuses <= {SubscriptionStatus.PENDING} and session.exec(confirmations).first() is None
 
 
 def is_suppressed(session: Session, address_hash: str, publication_id: int) -> bool:

@@ -113,6 +113,7 @@ def confirm(request: Request, link: TheMailedLink) -> Response:
             session,
             consent_id,
             wording=_confirmation(link, standing),
+            language=link.language(standing) if standing else None,
             source="link",
             network=reader_network(request, app.settings.trusted_proxies),
             now=app.clock(),

@@ -274,6 +274,44 @@ def test_a_delivery_that_is_refused_for_now_for_days_is_refused(
     assert 5 <= tries <= 10
 
 
+def test_an_issue_that_waited_for_days_has_its_full_patience(
+    database: Database,
+    subscribe: Subscribe,
+    going_out: GoingOut,
+    claim: Claiming,
+    answer: Answering,
+    clock: HandedClock,
+) -> None:
+    subscribe("a@example.org")
+    going_out()
+    clock.pass_(days=4)  # paused, or the relay was away
+    answer(LATER, *claim())
+    assert statuses(database) == ["deferred"]
+
+
+@pytest.mark.parametrize(("again", "after"), [(True, "queued"), (False, "refused")])
+def test_the_operator_settles_what_is_held(
+    database: Database,
+    subscribe: Subscribe,
+    going_out: GoingOut,
+    claim: Claiming,
+    answer: Answering,
+    publication: Publication,
+    clock: HandedClock,
+    again: bool,
+    after: str,
+) -> None:
+    with database.write() as session:
+        session.get_one(Publication, publication.id).uncertain_policy = UncertainPolicy.HOLD
+    subscribe("a@example.org")
+    issue_id = going_out()
+    answer(SILENCE, *claim())
+    with database.write() as session:
+        assert ledger.withdraw_issue(session, issue_id, clock()) == 0  # what may have arrived is not called withdrawn
+        assert ledger.settle_uncertain(session, issue_id, clock(), again=again) == 1
+    assert statuses(database) == [after]
+
+
 def test_what_the_relay_turned_away_unsent_goes_back_at_once_and_is_no_fault_of_the_reader(
     database: Database, subscribe: Subscribe, going_out: GoingOut, claim: Claiming, answer: Answering
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer.delivery.reply import ACTIONS, Consequence, Meaning, Reply, Stage, meaning, wait
+from mailer.delivery.reply import ACTIONS, Consequence, Meaning, Reply, Stage, action, meaning, wait
 
 R, D, M, C = Stage.RCPT, Stage.DOT, Stage.MAIL, Stage.CONNECT
 
@@ -36,6 +36,12 @@ R, D, M, C = Stage.RCPT, Stage.DOT, Stage.MAIL, Stage.CONNECT
         (M, 451, "4.3.0 Try later", Meaning.TEMPORARY),
         (D, 554, "5.7.1 Message rejected as spam", Meaning.CONTENT),
         (D, 552, "5.3.4 Message too big", Meaning.MESSAGE),
+        (R, 550, "5.1.0 <bounce+x@b.example>: Sender address rejected: User unknown", Meaning.SENDER),
+        (R, 550, "5.1.1 <bounce+x@b.example>: User unknown in virtual alias table", Meaning.SENDER),
+        (R, 554, "5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied", Meaning.SENDER),
+        (R, 550, "5.7.54 SMTP; Unable to relay recipient in non-accepted domain", Meaning.SENDER),
+        (R, 530, "5.7.1 Authentication required", Meaning.LOGIN),
+        (D, 554, "Message rejected: Email address is not verified.", Meaning.SENDER),
         (R, 503, "5.5.1 Error: need MAIL command", Meaning.PROTOCOL),
         (C, 535, "5.7.8 Authentication failed", Meaning.LOGIN),
         (C, 554, "No SMTP service here", Meaning.RELAY),
@@ -66,6 +72,12 @@ def test_nothing_said_before_the_recipient_was_named_costs_the_recipient(stage: 
 @given(code=st.integers(400, 499), text=st.text())
 def test_a_4xx_never_ends_a_delivery(code: int, text: str) -> None:
     assert ACTIONS[meaning(Reply(Stage.RCPT, code, text))].consequence is not Consequence.REFUSE
+
+
+@pytest.mark.parametrize("text", ["554 5.7.1 Relay access denied", "530 Log in first", "501 Syntax error"])
+def test_a_fault_of_ours_told_at_one_recipient_makes_that_one_wait_and_not_the_others(text: str) -> None:
+    told = action(Reply(Stage.RCPT, int(text[:3]), text[4:]))
+    assert (told.consequence, told.alarm, told.suppress, told.stop) == (Consequence.DEFER, True, False, False)
 
 
 def test_only_a_dead_address_suppresses() -> None:

@@ -267,3 +267,54 @@ async def test_nothing_leaves_while_the_database_is_held_and_no_answer_is_lost(
             assert open_ones <= 4
         await until(lambda: count(app, DeliveryStatus.ACCEPTED) == 60)
     assert {len(mails) for mails in scripted.taken.values()} == {1}
+
+
+async def test_octets_that_are_no_text_in_an_answer_harm_nobody(
+    app: App, scripted: ScriptedRelay, subscribe: Subscribe, going_out: GoingOut
+) -> None:
+    subscribe("a@example.org", "b@example.org")
+    scripted.at_rcpt = lambda address: b"550 5.7.1 gr\xfc\xdf dich".decode("latin-1") if address[0] == "a" else None
+    going_out()
+    async with sending(app, relay_at(scripted.port)):
+        await until(lambda: count(app, DeliveryStatus.ACCEPTED) == 1 and count(app, DeliveryStatus.SENDING) == 0)
+    assert len(scripted.taken["b@example.org"]) == 1
+
+
+async def test_addresses_that_the_relay_cannot_take_do_not_hold_up_the_others(
+    app: App, scripted: ScriptedRelay, subscribe: Subscribe, going_out: GoingOut, clock: HandedClock
+) -> None:
+    odd = [f"odd{number}@example.org" for number in range(4)]
+    subscribe(*odd, *(f"r{number}@example.org" for number in range(20)))
+    scripted.at_rcpt = lambda address: "501 5.5.2 Syntax error" if address.startswith("odd") else None
+    going_out()
+    async with sending(app, relay_at(scripted.port)):
+        await until(lambda: count(app, DeliveryStatus.DEFERRED) >= 3)
+        clock.pass_(minutes=2)  # three in a row look like the relay's trouble, for a moment
+        await until(lambda: count(app, DeliveryStatus.ACCEPTED) == 20)
+    assert not set(odd) & set(scripted.taken)
+
+
+async def test_mail_that_cannot_be_made_waits_and_the_worker_goes_on(
+    app: App, scripted: ScriptedRelay, subscribe: Subscribe, going_out: GoingOut
+) -> None:
+    subscribe("=?broken@example.org", "b@example.org")  # such an address never passes the form
+    going_out()
+    async with sending(app, relay_at(scripted.port)):
+        await until(lambda: count(app, DeliveryStatus.DEFERRED) == 1 and count(app, DeliveryStatus.ACCEPTED) == 1)
+    assert set(scripted.taken) == {"b@example.org"}
+
+
+async def test_more_messages_than_are_kept_in_memory_all_arrive(
+    app: App,
+    scripted: ScriptedRelay,
+    subscribe: Subscribe,
+    going_out: GoingOut,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mailer.delivery.composer.KEPT", 1)
+    for number in range(30):
+        subscribe(f"r{number}@example.org", edition=("en", "ru", "be-ru")[number % 3])
+    going_out()
+    async with sending(app, relay_at(scripted.port)):
+        await until(lambda: count(app, DeliveryStatus.ACCEPTED) == 30)
+    assert {len(mails) for mails in scripted.taken.values()} == {1}

@@ -134,9 +134,15 @@ def seed(database: Database, readers: int) -> None:
 
 
 _WORDS = {
-    "sqlite": {"hash": "lower(hex(randomblob(32)))", "time": "TEXT", "now": f"{NOW:%Y-%m-%d %H:%M:%S.%f}"},
+    "sqlite": {
+        "hash": "lower(hex(randomblob(32)))",
+        "other": "lower(hex(randomblob(32)))",
+        "time": "TEXT",
+        "now": f"{NOW:%Y-%m-%d %H:%M:%S.%f}",
+    },
     "postgresql": {
         "hash": "md5(CAST(n AS text)) || md5(CAST(-n AS text))",
+        "other": "md5(CAST(n AS text)) || md5(CAST(n AS text))",
         "time": "TIMESTAMPTZ",
         "now": NOW.isoformat(),
     },
@@ -153,7 +159,7 @@ _READERS = (
     " SELECT id, 1, 'confirmed', 'en', created_at, created_at FROM subscriber",
     "INSERT INTO suppression (address_hash, address, reason, note, added_at, added_by) "
     + _NUMBERS.format(last="suppressed")
-    + "SELECT {hash}, 'gone-' || n || '@d.example', 'bounce', '', CAST(:now AS {time}), 'bench' FROM numbers",
+    + "SELECT {other}, 'gone-' || n || '@d.example', 'bounce', '', CAST(:now AS {time}), 'bench' FROM numbers",
 )
 
 

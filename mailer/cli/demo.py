@@ -59,7 +59,7 @@ def _told(result: Result) -> str:
         f"{result.readers} readers filled in the form, {result.confirmed} confirmed,"
         f" {silent} never pressed the button and get nothing more.\n"
         f"{result.accepted} have the issue in their mailbox, {result.refused} mailboxes had been closed"
-        f" and are now suppressed, {result.unsubscribed} left by one click.\n"
+        f" and said so, {result.unsubscribed} left by one click.\n"
         f"Lost: {result.lost}. Mailed twice: {result.duplicates}. ({result.seconds} s)"
     )
 

@@ -253,11 +253,22 @@ class _Moment(sa.TypeDecorator[datetime]):
         return reading and lru_cache(maxsize=1000)(reading)
 
 
+class _Kind(sa.TypeDecorator[DeliveryKind]):
+    """The column's own type, without a look at each row's word."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        return {kind.value: kind for kind in DeliveryKind}.__getitem__
+
+
+# First what a Claim holds, in its order; then what decides whether there is one.
 _DUE = (
     sa.select(
         _delivery.c.id,
-        _delivery.c.attempts,
-        sa.type_coerce(_delivery.c.kind, sa.String),
+        _delivery.c.attempts + 1,
+        sa.type_coerce(_delivery.c.kind, _Kind),
         _delivery.c.message_id,
         _delivery.c.edition_id,
         _delivery.c.subscription_id,
@@ -287,8 +298,6 @@ _ANY = sa.select(_delivery.c.id).where(_delivery.c.due_at <= sa.bindparam("now")
 _ANY_AUTOMATIC = _ANY.where(_delivery.c.issue_id.is_(None))
 _ANY_OF_ISSUE = _ANY.where(_delivery.c.issue_id == sa.bindparam("issue_id"))
 
-_KINDS = {kind.value: kind for kind in DeliveryKind}
-
 _WANTED = {
     DeliveryKind.ISSUE: {SubscriptionStatus.CONFIRMED},
     DeliveryKind.WELCOME: {SubscriptionStatus.CONFIRMED},
@@ -298,18 +307,23 @@ _WANTED = {
 
 
 def _take(session: Session, rows: Sequence[Any], worker_id: int, relay: str, now: datetime) -> list[Claim]:
-    claims, unwanted = list[Claim](), list[int]()
-    for delivery_id, attempts, kind, *columns, subscription_status, suppressed in rows:
-        if kind == DeliveryKind.TEST or (subscription_status in _WANTED[kind] and not suppressed):
-            claims.append(Claim(delivery_id, attempts + 1, _KINDS[kind], *columns))
-        else:
-            unwanted.append(delivery_id)
+    claims = [_claim(row) for row in rows if _is_wanted(row)]
+    unwanted = [row.id for row in rows if not _is_wanted(row)] if len(claims) < len(rows) else []
     _move(session, DeliveryEvent.WITHDRAW, unwanted, now)
     ids = [claim.delivery_id for claim in claims]
     _move(session, DeliveryEvent.CLAIM, ids, now, attempts=1)
     if ids:
         _execute(session, _BEGIN, {"ids": _listed(ids), "worker_id": worker_id, "relay": relay, "now": now})
     return claims
+
+
+def _is_wanted(row: Any) -> bool:
+    kind, subscription_status, suppressed = row[2], row[-2], row[-1]
+    return kind is DeliveryKind.TEST or (subscription_status in _WANTED[kind] and not suppressed)
+
+
+def _claim(row: Any) -> Claim:
+    return Claim._make(row[: len(Claim._fields)])
 
 
 _BEGIN = sa.insert(_attempt).from_select(

@@ -36,6 +36,7 @@ class Mailbox:
         self.mails = list[Caught]()
         self.of = defaultdict[str, list[Caught]](list)
         self._arrived = defaultdict[str, asyncio.Event](asyncio.Event)
+        self.refused = set[str]()  #: whose closed mailbox was knocked at
         self._closed = set[str]()
         self._greylisting = set[str]()
 
@@ -62,6 +63,7 @@ class Mailbox:
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if address in self._closed:
+            self.refused.add(address)
             return CLOSED
         if address in self._greylisting:
             self._greylisting.discard(address)

@@ -85,6 +85,7 @@ async def _until_sent(stage: Stage, issue: Issue, progress: Progress) -> None:
     status = IssueStatus.SCHEDULED
     while status is not IssueStatus.SENT:
         await asyncio.sleep(0.1)
+        stage.check()
         status, tally = await asyncio.to_thread(_look, stage, issue.id)
         waiting = sum(tally.counts[each] for each in WAITING) + tally.counts[DeliveryStatus.SENDING]
         progress.update(step, total=tally.total or None, completed=tally.total - waiting)
@@ -105,9 +106,9 @@ def _count(
         readers=len(readers),
         confirmed=len(confirmed),
         accepted=sum(copies[reader.address] > 0 for reader in confirmed),
-        refused=sum(reader.closes for reader in confirmed),
+        refused=sum(reader.address in mailbox.refused for reader in confirmed),
         unsubscribed=sum(reader.left for reader in readers),
-        lost=sum(copies[reader.address] == 0 and not reader.closes for reader in confirmed),
+        lost=sum(copies[reader.address] == 0 and reader.address not in mailbox.refused for reader in confirmed),
         duplicates=sum(max(0, copies[reader.address] - reader.confirmed) for reader in readers),
         seconds=round(seconds, 1),
     )

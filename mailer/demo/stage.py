@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,13 @@ class Stage:
     front: str  #: origin of the pages
     mail: str  #: origin of the mailbox's pages
     password: str  #: of the operator "demo"
+    running: Sequence[asyncio.Task[None]]  #: worker and servers
+
+    def check(self) -> None:
+        """Raises what ended one of them."""
+        for task in self.running:
+            if task.done():
+                task.result()
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +60,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     ]
     try:
         await _until_started([server, mail_server], running)
-        yield Stage(app, publication, mailbox, app.link_host, f"http://127.0.0.1:{mail}", password)
+        yield Stage(app, publication, mailbox, app.link_host, f"http://127.0.0.1:{mail}", password, running)
     finally:
         worker.stop()
         server.should_exit = mail_server.should_exit = True

@@ -33,6 +33,14 @@ class TlsPolicy(enum.StrEnum):
     OFF = "off"  #: plain text: only for a relay on this machine or network
 
 
+class Pipelining(enum.StrEnum):
+    """The most that is used of what a relay offers."""
+
+    CHUNKING = "chunking"  #: several messages before the first answer (RFC 3030, RFC 2920)
+    PIPELINING = "pipelining"  #: the next envelope behind the message (RFC 2920)
+    OFF = "off"  #: a command at a time
+
+
 def _address_to_listen_on(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
@@ -73,6 +81,8 @@ class Settings(BaseSettings):
     relay_password: SecretStr | None = None
     relay_tls: TlsPolicy | None = None
     relay_connections: int = Field(default=10, ge=1, le=200)
+    relay_pipelining: Pipelining = Pipelining.CHUNKING
+    relay_window: int = Field(default=16, ge=1, le=100)
     relay_timeout_seconds: float = Field(default=60, gt=0)
 
     dkim_keys: Annotated[list[Path], NoDecode] = []

@@ -40,6 +40,8 @@ def relay_of(settings: Settings) -> Relay:
         username=settings.relay_username,
         password=password.get_secret_value() if password else None,
         connections=settings.relay_connections,
+        pipelining=settings.relay_pipelining,
+        window=settings.relay_window,
         timeout_seconds=settings.relay_timeout_seconds,
     )
 
@@ -65,7 +67,7 @@ class Worker:
             sender = self._sender = Sender(
                 database=app.database,
                 composer=Composer(app.settings, app.tokens, self._keys),
-                relay=relay_of(app.settings),
+                relays=[relay_of(app.settings)],
                 clock=app.clock,
                 worker_id=worker_id,
             )

@@ -158,7 +158,7 @@ async def test_a_worker_that_is_killed_loses_nobody(
     kills: int,
     tmp_path: Path,
 ) -> None:
-    """Counted at the relay: everybody has it, and copies beyond the first are at most one a connection and kill."""
+    """Counted at the relay: everybody has it, and copies beyond the first are at most connections x window a kill."""
     readers = [f"r{number}@example.org" for number in range(300)]
     subscribe(*readers)
     now = assemble(app.settings)  # the worker below lives in real time
@@ -174,13 +174,14 @@ async def test_a_worker_that_is_killed_loses_nobody(
     assert await asyncio.wait_for(process.wait(), 20) == 0
 
     copies = [len(scripted.taken[reader]) for reader in readers]
+    allowed = kills * 4 * 16  # connections x window
     assert min(copies) == 1
-    assert sum(copies) - len(readers) <= 4 * kills
+    assert sum(copies) - len(readers) <= allowed
     with now.database.read() as session:
         statuses = set(session.exec(select(Delivery.status)))
         uncertain = session.exec(select(Attempt.id).where(Attempt.outcome == AttemptOutcome.UNCERTAIN)).all()
     assert statuses == {DeliveryStatus.ACCEPTED}
-    assert sum(copies) - len(readers) <= len(uncertain) <= 4 * kills
+    assert sum(copies) - len(readers) <= len(uncertain) <= allowed
 
 
 async def start_worker(settings: Settings, relay: ScriptedRelay, folder: Path) -> asyncio.subprocess.Process:

@@ -41,6 +41,11 @@ class Composer:
         self._signer = Signer(keys)
         self._made = OrderedDict[object, Made]()
 
+    @property
+    def signs(self) -> bool:
+        """Whether an envelope costs signatures, which are best made in threads."""
+        return self._signer.signs
+
     def load(self, session: Session, claims: list[Claim]) -> list[tuple[Claim, Made | MailerError]]:
         """Each claim with its message, or with why it cannot be made."""
         return [(claim, self._load(session, claim)) for claim in claims]

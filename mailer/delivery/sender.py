@@ -1,26 +1,30 @@
-"""Joins ledger, composer and sessions: the one loop that all mail leaves by.
+"""Joins ledger, composer and connections: the one loop that all mail leaves by.
 
 Each turn is one transaction in one thread: the answers that have come since the last turn are recorded, and as many
-deliveries are claimed as sessions are free. Only when it is committed do the claims go to the sessions. Answers that
-arrive meanwhile make up the next turn's group. What cannot be recorded (a full disk, a locked database) stops the
-claiming, so nothing leaves without its attempt on disk, and is kept until it can.
+deliveries are claimed as the connections have places for. Only when it is committed do the claims go to the
+connections. Answers that arrive meanwhile make up the next turn's group. What cannot be recorded (a full disk, a
+locked database) stops the claiming, so nothing leaves without its attempt on disk, and is kept until it can.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import Coroutine
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+
+from sqlmodel import Session
 
 from mailer.clock import Clock
 from mailer.database import Database, DatabaseError
 from mailer.delivery import ledger
 from mailer.delivery.composer import Composer, Made
+from mailer.delivery.connections import Connections
 from mailer.delivery.ledger import Answer, Claim
-from mailer.delivery.reply import OURS, Action, Consequence, Meaning, Reply, Stage, meaning
+from mailer.delivery.reply import OURS, Action, Consequence, Reply, Stage, meaning
 from mailer.delivery.reply import action as action_for
-from mailer.delivery.session import Relay, RelayUnusable, Session
+from mailer.delivery.session import Envelope, Relay
 from mailer.errors import MailerError
 from mailer.subscribers import suppression
 from mailer.tables import SuppressionReason
@@ -32,30 +36,29 @@ Ready = tuple[Claim, Made | MailerError]
 POLL_SECONDS = 0.2
 """How often an idle sender looks for work that nobody told it of."""
 
-IDLE_SECONDS = 20.0
-"""How long a session without work is kept open."""
-
 DRAIN_SECONDS = 30.0
 """How long stop() waits for answers that are on their way."""
 
-FAILURES_TO_STOP = 3
-"""Times in a row the relay may fail before the batch stops and the sender waits."""
+SIGNED_TOGETHER = 8
+"""Mails that one thread signs in a row."""
 
 
 class Sender:
     """Sends whatever is due until it is stopped."""
 
-    def __init__(self, *, database: Database, composer: Composer, relay: Relay, clock: Clock, worker_id: int) -> None:
-        self._database, self._composer, self._relay, self._clock = database, composer, relay, clock
+    def __init__(
+        self, *, database: Database, composer: Composer, relays: Sequence[Relay], clock: Clock, worker_id: int
+    ) -> None:
+        self._database, self._composer, self._clock = database, composer, clock
         self._worker_id = worker_id
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._ledger_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._signing_threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="signing")
         self._woken = asyncio.Event()
         self._stopping = False
         self._answers = list[Answer]()
-        self._idle = list[tuple[Session, float]]()
-        self._tasks = set[asyncio.Task[None]]()  # sessions that are opening or sending
-        self._failures = 0
-        self._rest_until = clock()
+        self._composing = dict[Connections, int]()  # claims on their way to a connection
+        self._tasks = set[asyncio.Task[None]]()
+        self._relays = [Connections(relay, clock, self._woken.set) for relay in relays]
 
     def wake(self) -> None:
         """There may be something due. Call from the loop's thread."""
@@ -66,121 +69,128 @@ class Sender:
         self._stopping = True
         self.wake()
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether every relay is being left alone after failures."""
+        return all(relay.is_resting for relay in self._relays)
+
     async def run(self) -> None:
         """The loop. Ends after stop()."""
         while not self._stopping:
             self._woken.clear()
             if not await self._turn():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
+                await self._wait(POLL_SECONDS)
         await self._drain()
 
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+
     async def _turn(self) -> bool:
-        """Records, claims, starts. Returns whether it did anything."""
-        await self._close_idle()
+        """Records, claims, submits. Returns whether it did anything."""
+        for relay in self._relays:
+            relay.tidy()
         answers = self._answers[:]
-        places = 0 if self._is_resting() else len(self._idle)
+        places = [(relay, self._places(relay)) for relay in self._relays]
         try:
-            claims, more = await self._in_thread(answers, places)
+            taken, more = await self._in_ledger_thread(answers, places)
         except DatabaseError as error:
             log.error("database: %s", error, extra={"action": "turn"})
             await asyncio.sleep(POLL_SECONDS)
             return False
         del self._answers[: len(answers)]
-        for claim, made in claims:
-            session, _ = self._idle.pop()
-            self._start(self._send(session, claim, made))
-        if more and not self._is_resting() and self._sessions() < self._relay.connections:
-            self._start(self._open())
-        return bool(answers or claims)
+        for relay, ready in taken:
+            self._compose(relay, ready)
+        if more:
+            for relay in self._relays:
+                relay.open_another()
+        return bool(answers or taken)
 
-    async def _in_thread(self, answers: list[Answer], places: int) -> tuple[list[Ready], bool]:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._book, answers, places)
+    def _places(self, relay: Connections) -> int:
+        return max(relay.free - self._composing.get(relay, 0), 0)
 
-    def _book(self, answers: list[Answer], places: int) -> tuple[list[Ready], bool]:
+    async def _in_ledger_thread(
+        self, answers: list[Answer], places: list[tuple[Connections, int]]
+    ) -> tuple[list[tuple[Connections, list[Ready]]], bool]:
+        return await asyncio.get_running_loop().run_in_executor(self._ledger_thread, self._book, answers, places)
+
+    def _book(
+        self, answers: list[Answer], places: list[tuple[Connections, int]]
+    ) -> tuple[list[tuple[Connections, list[Ready]]], bool]:
         """The transaction. Returns the claims and whether there is more to do than there were places."""
         now = self._clock()
+        wanted = sum(number for _, number in places)
         if not answers:
             with self._database.read() as session:
                 due = ledger.has_due(session, now)
-            if not due or not places:
+            if not due or not wanted:
                 return [], due
+        taken = list[tuple[Connections, list[Ready]]]()
         with self._database.write() as session:
-            ledger.record(session, answers)
-            for answer in answers:
-                if answer.action.suppress and answer.claim.subscription_id:
-                    suppression.dead_address(
-                        session, answer.claim.subscription_id, SuppressionReason.BOUNCE, answer.reply.text, now
-                    )
-            claims = ledger.claim(session, worker_id=self._worker_id, relay=self._relay.name, limit=places, now=now)
-            ready = self._composer.load(session, claims)
-            more = len(claims) == places and ledger.has_due(session, now)
-        return ready, more
+            self._record(session, answers)
+            for relay, number in places:
+                claims = ledger.claim(session, worker_id=self._worker_id, relay=relay.relay.name, limit=number, now=now)
+                if claims:
+                    taken.append((relay, self._composer.load(session, claims)))
+                wanted -= len(claims)
+            more = not wanted and ledger.has_due(session, now)
+        return taken, more
 
-    # Sessions
+    def _record(self, session: Session, answers: list[Answer]) -> None:
+        ledger.record(session, answers)
+        for answer in answers:
+            if answer.action.suppress and answer.claim.subscription_id:
+                suppression.dead_address(
+                    session, answer.claim.subscription_id, SuppressionReason.BOUNCE, answer.reply.text, answer.at
+                )
 
-    def _sessions(self) -> int:
-        return len(self._idle) + len(self._tasks)
+    # From claim to answer
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+    def _compose(self, relay: Connections, ready: list[Ready]) -> None:
+        """Signatures are made in threads, some mails at a time; without them a thread would only cost."""
+        if not self._composer.signs:
+            self._submit(relay, self._composed(ready))
+            return
+        self._composing[relay] = self._composing.get(relay, 0) + len(ready)
+        for first in range(0, len(ready), SIGNED_TOGETHER):
+            task = asyncio.create_task(self._sign(relay, ready[first : first + SIGNED_TOGETHER]))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("a session ended unexpectedly: %r", error, exc_info=error)
-        self.wake()
+    async def _sign(self, relay: Connections, ready: list[Ready]) -> None:
+        loop = asyncio.get_running_loop()
+        composed = await loop.run_in_executor(self._signing_threads, self._composed, ready)
+        self._composing[relay] -= len(ready)
+        self._submit(relay, composed)
 
-    async def _open(self) -> None:
+    def _composed(self, ready: list[Ready]) -> list[tuple[Claim, Envelope | Exception]]:
+        return [(claim, self._envelope(claim, made)) for claim, made in ready]
+
+    def _envelope(self, claim: Claim, made: Made | MailerError) -> Envelope | Exception:
+        if isinstance(made, MailerError):
+            return made
         try:
-            session = await Session.open(self._relay)
-        except RelayUnusable as error:
-            self._relay_failed(error.reply)
-        else:
-            self._idle.append((session, asyncio.get_running_loop().time()))
+            return self._composer.envelope(claim, made)
+        except Exception as error:  # one reader's mail that cannot be made must not stop the others'
+            if not isinstance(error, MailerError):
+                log.exception("delivery %d: the mail could not be made", claim.delivery_id)
+            return error
 
-    async def _send(self, session: Session, claim: Claim, made: Made | MailerError) -> None:
-        reply, action = await self._try(session, claim, made)
-        self._answers.append(Answer(claim=claim, reply=reply, action=action, relay=self._relay.name, at=self._clock()))
-        if session.usable:
-            self._idle.append((session, asyncio.get_running_loop().time()))
-        self._judge_relay(claim, reply, action)
+    def _submit(self, relay: Connections, composed: list[tuple[Claim, Envelope | Exception]]) -> None:
+        for claim, envelope in composed:
+            if isinstance(envelope, Exception):  # ours to mend, and the delivery waits for it
+                reply = Reply(Stage.CONNECT, None, f"not sent: {envelope}")
+                self._answer(relay, claim, reply, Action(Consequence.DEFER, alarm=True))
+            else:
+                relay.submit(envelope, functools.partial(self._settled, relay, claim))
 
-    async def _try(self, session: Session, claim: Claim, made: Made | MailerError) -> tuple[Reply, Action]:
-        """One transaction, and what to do about its end, whatever that is."""
-        try:
-            if isinstance(made, MailerError):
-                raise made
-            envelope = self._composer.envelope(claim, made)
-        except MailerError as error:  # ours to mend, and the delivery waits for it
-            return Reply(Stage.CONNECT, None, f"not sent: {error}"), Action(Consequence.DEFER, alarm=True)
-        try:
-            reply = await session.send(envelope)
-        except Exception as error:  # ours too, but how far it had come is not known
-            log.exception("delivery %d: the session failed", claim.delivery_id)
-            session.abort()
-            reply = Reply(Stage.DOT, None, f"the session failed: {type(error).__name__}")
-        return reply, action_for(reply)
+    def _settled(self, relay: Connections, claim: Claim, reply: Reply) -> None:
+        self._answer(relay, claim, reply, action_for(reply))
 
-    async def _close_idle(self) -> None:
-        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
-        stale = [session for session, since in self._idle if since < oldest or not session.usable]
-        self._idle = [(session, since) for session, since in self._idle if session not in stale]
-        for session in stale:
-            await session.close()
-
-    # The relay's health
-
-    def _is_resting(self) -> bool:
-        return self._clock() < self._rest_until
-
-    def _judge_relay(self, claim: Claim, reply: Reply, action: Action) -> None:
-        if action.stop or (action.alarm and meaning(reply) in OURS):
-            self._relay_failed(reply)
-        elif reply.code is not None:
-            self._failures = 0
+    def _answer(self, relay: Connections, claim: Claim, reply: Reply, action: Action) -> None:
+        self._answers.append(Answer(claim=claim, reply=reply, action=action, relay=relay.relay.name, at=self._clock()))
+        if reply.code and (action.stop or (action.alarm and meaning(reply) in OURS)):
+            relay.failed(reply)
         if action.alarm:  # the words name readers; they are in the log that only operators see
             log.error(
                 "delivery %d: %s at %s, ours to mend. Type: mailer log",
@@ -190,42 +200,28 @@ class Sender:
                 extra={"action": "alarm"},
             )
 
-    def _relay_failed(self, reply: Reply) -> None:
-        """Counts a failure; at FAILURES_TO_STOP, or at once for a refused login, nothing is claimed for a while."""
-        early = reply.stage in (Stage.CONNECT, Stage.MAIL)
-        hopeless = early and meaning(reply) in OURS
-        self._failures = max(self._failures + 1, FAILURES_TO_STOP if hopeless else 0)
-        if not early and self._failures < FAILURES_TO_STOP:
-            return  # it may have been that one recipient's
-        pause = timedelta(seconds=1)
-        if self._failures >= FAILURES_TO_STOP:
-            pause = min(timedelta(seconds=15) * 2 ** min(self._failures - FAILURES_TO_STOP, 6), timedelta(minutes=10))
-        self._rest_until = max(self._rest_until, self._clock() + pause)
-        log.error(
-            "relay %s: %s. Nothing is lost, everything stays queued; trying again in %d s.%s",
-            self._relay.name,
-            _without_readers(reply),
-            pause.total_seconds(),
-            " Check MAILER_RELAY_USERNAME and MAILER_RELAY_PASSWORD." if meaning(reply) is Meaning.LOGIN else "",
-            extra={"action": "relay-failed"},
-        )
-
     # The end
 
     async def _drain(self) -> None:
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=DRAIN_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        """Waits for verdicts, records as they come, and cuts what takes too long."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + DRAIN_SECONDS
+        while self._under_way() and loop.time() < end:
+            self._woken.clear()
+            await self._keep_answers()
+            await self._wait(min(POLL_SECONDS, end - loop.time()))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for relay in self._relays:
+            await relay.close()
+        await self._keep_answers()
+        self._signing_threads.shutdown()
+        self._ledger_thread.shutdown()
+
+    def _under_way(self) -> int:
+        return sum(relay.busy for relay in self._relays) + sum(self._composing.values())
+
+    async def _keep_answers(self) -> None:
+        answers = self._answers[:]
         with contextlib.suppress(DatabaseError):
-            await self._in_thread(self._answers, 0)
-        for session, _ in self._idle:
-            await session.close()
-        self._thread.shutdown()
-
-
-def _without_readers(reply: Reply) -> str:
-    """What the relay said, as far as it can stand in a log that is not the operator's alone."""
-    words = (reply.code, reply.text) if reply.stage is Stage.CONNECT else (reply.code, reply.enhanced, meaning(reply))
-    return " ".join(str(word) for word in words if word)
+            await self._in_ledger_thread(answers, [])
+            del self._answers[: len(answers)]

@@ -1,21 +1,27 @@
-"""One SMTP connection to the relay, a message at a time: the plain path (RFC 5321).
+"""One connection to a relay: opened, secured and authenticated by aiosmtplib, then handed to the pipeline.
 
-Every way a transaction can end comes back as a Reply with the stage it ended at; the connection is closed whenever
-what the server will say next is no longer certain. aiosmtplib connects, secures, authenticates and frames replies;
-MAIL and RCPT are written here, because its own methods pass addresses through a parser that can change them.
+    client = SMTP.connect() ─ STARTTLS, EHLO, AUTH ─> its transport ─ set_protocol ─> Pipeline
+
+aiosmtplib sends one command at a time and waits for its answer; over 80 ms that is four waits a message. What the
+pipeline does instead is decided here by what the relay offers and what the operator allows.
 """
 
 import asyncio
-import contextlib
+import functools
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import aiosmtplib
 
+from mailer.delivery.pipeline import Envelope, Pipeline, Settle
 from mailer.delivery.reply import Reply, Stage
-from mailer.settings import TlsPolicy
+from mailer.settings import Pipelining, TlsPolicy
 
-_DOT_TIMEOUT_SECONDS = 600.0  # RFC 5321 §4.5.3.2.6
+__all__ = ["Envelope", "Relay", "RelayUnusable", "Session"]
+
+_GOODBYE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +35,9 @@ class Relay:
     username: str | None = None
     password: str | None = None
     connections: int = 10
+    pipelining: Pipelining = Pipelining.CHUNKING  #: the most that is used of what the relay offers
+    window: int = 16  #: messages a connection may have under way: what a crash can leave uncertain
     timeout_seconds: float = 60
-
-
-@dataclass(frozen=True)
-class Envelope:
-    """One mail to one reader, ready for the wire: CRLF line ends, no line begins with a dot."""
-
-    sender: str
-    recipient: str
-    octets: bytes
-
-    @property
-    def needs_smtputf8(self) -> bool:
-        """RFC 6531: the address has letters that ASCII lacks."""
-        return not self.recipient.isascii()
 
 
 class RelayUnusable(Exception):
@@ -57,13 +51,13 @@ class RelayUnusable(Exception):
 class Session:
     """An open, greeted and authenticated connection."""
 
-    def __init__(self, client: aiosmtplib.SMTP, relay: Relay) -> None:
-        self._client = client
-        self._relay = relay
+    def __init__(self, pipeline: Pipeline, relay: Relay) -> None:
+        self._pipeline = pipeline
+        self.relay = relay
 
     @classmethod
-    async def open(cls, relay: Relay) -> "Session":
-        """Connects by the relay's TLS policy. Raises RelayUnusable."""
+    async def open(cls, relay: Relay, woken: Callable[[], None] = lambda: None) -> "Session":
+        """Connects by the relay's TLS policy. Raises RelayUnusable. `woken` is called when a place becomes free."""
         client = aiosmtplib.SMTP(
             hostname=relay.host,
             port=relay.port,
@@ -78,73 +72,83 @@ class Session:
             await client.connect()
             await client.ehlo()
         except aiosmtplib.SMTPResponseException as error:
-            raise RelayUnusable(_heard(Stage.CONNECT, error.code, error.message)) from None
+            raise RelayUnusable(_heard(error.code, error.message)) from None
         except (OSError, aiosmtplib.SMTPException, ValueError) as error:
             raise RelayUnusable(Reply(Stage.CONNECT, None, _words(error))) from None
-        return cls(client, relay)
+        transport = cast(asyncio.Transport | None, client.transport)
+        if transport is None or transport.is_closing():
+            raise RelayUnusable(Reply(Stage.CONNECT, None, "the relay closed the connection after its greeting"))
+        pipeline = Pipeline(
+            pipelining=_agreed(client, relay),
+            window=relay.window,
+            smtputf8=client.supports_extension("smtputf8"),
+            eight_bit=client.supports_extension("8bitmime"),
+            timeout_seconds=relay.timeout_seconds,
+            woken=woken,
+        )
+        transport.set_protocol(pipeline)
+        pipeline.connection_made(transport)
+        return cls(pipeline, relay)
 
     @property
     def usable(self) -> bool:
-        return self._client.is_connected
+        """Whether it takes another envelope, now or when a place is free."""
+        return self._pipeline.usable
 
     @property
-    def smtputf8(self) -> bool:
-        return self._client.supports_extension("smtputf8")
+    def free(self) -> int:
+        """How many more envelopes it would take now."""
+        return self._pipeline.free
+
+    @property
+    def busy(self) -> int:
+        """How many envelopes wait for their verdict."""
+        return self._pipeline.busy
+
+    @property
+    def ended(self) -> Reply | None:
+        """Why the connection ended, where it did so before we wished it."""
+        return self._pipeline.ended
+
+    def submit(self, envelope: Envelope, settle: Settle) -> None:
+        """Sends as soon as it can. `settle` gets the reply, exactly once, whatever happens."""
+        self._pipeline.submit(envelope, settle)
 
     async def send(self, envelope: Envelope) -> Reply:
-        """One transaction. Whatever happens is in the reply; afterwards `usable` says if the session goes on."""
-        if envelope.needs_smtputf8 and not self.smtputf8:
-            return Reply(Stage.RCPT, 553, "5.6.7 The relay does not offer SMTPUTF8, which this address needs")
-        stage = Stage.MAIL
+        """The same for one envelope, waiting for its reply."""
+        answered = asyncio.get_running_loop().create_future()
+        self.submit(envelope, functools.partial(_answer, answered))
         try:
-            for stage, command in self._commands(envelope):
-                answer = await self._client.execute_command(command)
-                if not 200 <= answer.code < 300:
-                    return await self._refused(_heard(stage, answer.code, answer.message))
-            stage = Stage.DOT
-            answer = await self._client.data(envelope.octets, timeout=_DOT_TIMEOUT_SECONDS)
-            return _heard(Stage.DOT, answer.code, answer.message)
-        except aiosmtplib.SMTPDataError as error:
-            return await self._refused(_heard(Stage.DOT, error.code, error.message))
-        except aiosmtplib.SMTPResponseException as error:
-            return await self._refused(_heard(stage, error.code, error.message))
-        except (OSError, aiosmtplib.SMTPException) as error:
-            self.abort()
-            return Reply(stage, None, _words(error))
-        except BaseException:  # cancelled: one reply is still on its way and must meet nobody
+            return cast(Reply, await answered)
+        except asyncio.CancelledError:  # a reply is still on its way and must meet nobody
             self.abort()
             raise
 
-    def _commands(self, envelope: Envelope) -> list[tuple[Stage, bytes]]:
-        options = " SMTPUTF8" if envelope.needs_smtputf8 else ""
-        options += " BODY=8BITMIME" if not envelope.octets.isascii() else ""
-        return [
-            (Stage.MAIL, f"MAIL FROM:<{envelope.sender}>{options}".encode()),
-            (Stage.RCPT, f"RCPT TO:<{envelope.recipient}>".encode()),
-        ]
-
-    async def _refused(self, reply: Reply) -> Reply:
-        """Ends the transaction, so that the next begins on clean ground."""
-        if self.usable and reply.code != 421:
-            try:
-                answer = await self._client.rset()
-                if answer.code == 250:
-                    return reply
-            except (OSError, aiosmtplib.SMTPException):
-                pass
-        self.abort()
-        return reply
+    def recall(self, why: str) -> None:
+        """Gives back what has not begun."""
+        self._pipeline.recall(why)
 
     def abort(self) -> None:
-        """Closes at once."""
-        self._client.close()
+        """Closes at once. What is under way is settled as far as it is known."""
+        self._pipeline.abort("we closed the connection")
 
     async def close(self) -> None:
         """Says goodbye, briefly."""
-        if self.usable:
-            with contextlib.suppress(OSError, aiosmtplib.SMTPException):
-                await self._client.quit(timeout=2)
-        self.abort()
+        await self._pipeline.quit(_GOODBYE_SECONDS)
+
+
+def _answer(answered: "asyncio.Future[Reply]", reply: Reply) -> None:
+    if not answered.done():
+        answered.set_result(reply)
+
+
+def _agreed(client: aiosmtplib.SMTP, relay: Relay) -> Pipelining:
+    """The most that both sides can: BDAT without pipelining would only add words."""
+    if relay.pipelining is Pipelining.OFF or not client.supports_extension("pipelining"):
+        return Pipelining.OFF
+    if relay.pipelining is Pipelining.CHUNKING and client.supports_extension("chunking"):
+        return Pipelining.CHUNKING
+    return Pipelining.PIPELINING
 
 
 def _tls_context(policy: TlsPolicy) -> ssl.SSLContext | None:
@@ -157,10 +161,10 @@ def _tls_context(policy: TlsPolicy) -> ssl.SSLContext | None:
     return context
 
 
-def _heard(stage: Stage, code: int, text: str) -> Reply:
+def _heard(code: int, text: str) -> Reply:
     """The server's words as text that any database takes: aiosmtplib keeps octets that are no UTF-8 as surrogates."""
     octets = text.encode("utf-8", "surrogateescape")
-    return Reply(stage, code, octets.decode("utf-8", "replace").replace("\0", ""))
+    return Reply(Stage.CONNECT, code, octets.decode("utf-8", "replace").replace("\0", ""))
 
 
 def _words(error: Exception) -> str:

@@ -190,6 +190,11 @@ class Signer:
     def __init__(self, keys: Sequence[DkimKey] = ()) -> None:
         self._keys = tuple(keys)
 
+    @property
+    def signs(self) -> bool:
+        """Whether there is a key to sign with."""
+        return bool(self._keys)
+
     def prepare(self, message: Message) -> "Prepared":
         """Everything about the signatures of this message that is the same for all readers."""
         return Prepared(message, self._keys)

@@ -1,0 +1,163 @@
+"""One relay's connections and its health: how many places it has for mail, and when to leave it alone."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from mailer.clock import Clock
+from mailer.delivery.reply import OURS, Meaning, Reply, Stage, meaning
+from mailer.delivery.session import Envelope, Relay, RelayUnusable, Session
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 20.0
+"""How long a connection without work is kept."""
+
+FAILURES_TO_REST = 3
+"""Failures in a row after which a relay is left alone for longer each time."""
+
+_FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=10)
+
+
+class Connections:
+    """Opens as many as there is work for, up to the relay's number; closes those that have none.
+
+    A circuit breaker stands before them: a failure is a second's pause, FAILURES_TO_REST of them in a row, or a
+    refused login, a rest of 15 s that doubles up to 10 minutes. A connection that ends after it has carried mail is
+    no failure: many relays end one after a number of messages. A fault of ours that is said of one recipient only
+    counts when it is said of several in a row.
+    """
+
+    def __init__(self, relay: Relay, clock: Clock, woken: Callable[[], None]) -> None:
+        self.relay = relay
+        self._clock, self._woken = clock, woken
+        self._sessions = list[Session]()
+        self._idle_since = dict[Session, float]()
+        self._carried = set[Session]()  # have had mail accepted
+        self._opening = set[asyncio.Task[None]]()
+        self._closing = set[asyncio.Task[None]]()
+        self._failures = 0
+        self._rest_until = clock()
+
+    # Work
+
+    @property
+    def is_resting(self) -> bool:
+        return self._clock() < self._rest_until
+
+    @property
+    def free(self) -> int:
+        """Places for mail now."""
+        return 0 if self.is_resting else sum(session.free for session in self._sessions)
+
+    @property
+    def busy(self) -> int:
+        """Envelopes whose verdict is on its way."""
+        return sum(session.busy for session in self._sessions)
+
+    def open_another(self) -> None:
+        """Begins to open one more connection, if the relay's number and health allow."""
+        if not self.is_resting and len(self._sessions) + len(self._opening) < self.relay.connections:
+            _keep(self._opening, asyncio.create_task(self._open()))
+
+    async def _open(self) -> None:
+        try:
+            session = await Session.open(self.relay, self._woken)
+        except RelayUnusable as error:
+            self.failed(error.reply)
+        else:
+            self._sessions.append(session)
+        self._woken()
+
+    def submit(self, envelope: Envelope, settle: Callable[[Reply], None]) -> None:
+        """Sends by the connection that has most places. Where none is left, the relay has not got it."""
+        session = max(self._sessions, key=lambda session: session.free, default=None)
+        if session is None or not session.usable:
+            settle(Reply(Stage.MAIL, None, "the connections to the relay have ended"))
+            return
+        session.submit(envelope, lambda reply: self._settled(session, settle, reply))
+
+    def _settled(self, session: Session, settle: Callable[[Reply], None], reply: Reply) -> None:
+        if reply.stage is Stage.DOT and reply.code and reply.code < 400:
+            self._carried.add(session)
+            self._failures = 0
+        settle(reply)
+
+    def tidy(self) -> None:
+        """Forgets connections that have ended and closes those that are idle for long. Call now and then."""
+        now = asyncio.get_running_loop().time()
+        for session in self._sessions[:]:
+            if session.ended:
+                self._forget(session)
+                self._judge_end(session, session.ended)
+            elif session.busy:
+                self._idle_since.pop(session, None)
+            elif now - self._idle_since.setdefault(session, now) > IDLE_SECONDS:
+                self._close(session)
+
+    def _judge_end(self, session: Session, why: Reply) -> None:
+        if session not in self._carried:
+            self.failed(why)
+        self._carried.discard(session)
+
+    def _close(self, session: Session) -> None:
+        self._forget(session)
+        self._carried.discard(session)
+        _keep(self._closing, asyncio.create_task(session.close()))
+
+    def _forget(self, session: Session) -> None:
+        self._sessions.remove(session)
+        self._idle_since.pop(session, None)
+
+    # Health
+
+    def failed(self, reply: Reply) -> None:
+        """Counts a failure of the relay and rests. Those that follow while it rests are the same failure."""
+        if self.is_resting:
+            return
+        early = reply.stage in (Stage.CONNECT, Stage.MAIL)
+        self._failures = max(self._failures + 1, FAILURES_TO_REST if early and meaning(reply) in OURS else 0)
+        if self._failures < FAILURES_TO_REST:
+            if not early and reply.code:  # perhaps this recipient's alone
+                return
+            pause = timedelta(seconds=1)
+        else:
+            pause = min(_FIRST_REST * 2 ** min(self._failures - FAILURES_TO_REST, 6), _LONGEST_REST)
+        self._rest_until = self._clock() + pause
+        for session in self._sessions:
+            session.recall("the relay rests")
+        log.error(
+            "relay %s: %s. Nothing is lost, everything stays queued; trying again in %d s.%s",
+            self.relay.name,
+            _without_readers(reply),
+            pause.total_seconds(),
+            " Check the relay's username and password." if meaning(reply) is Meaning.LOGIN else "",
+            extra={"action": "relay-failed"},
+        )
+
+    @property
+    def rest_until(self) -> datetime:
+        return self._rest_until
+
+    # The end
+
+    async def close(self) -> None:
+        """Ends every connection: idle ones politely, busy ones at once, their mail settled as far as it is known."""
+        for task in self._opening:
+            task.cancel()
+        await asyncio.gather(
+            *(session.close() for session in self._sessions), *self._opening, *self._closing, return_exceptions=True
+        )
+        self._sessions.clear()
+
+
+def _keep(tasks: "set[asyncio.Task[None]]", task: "asyncio.Task[None]") -> None:
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+def _without_readers(reply: Reply) -> str:
+    """What the relay said, as far as it can stand in a log that is not the operator's alone."""
+    words = (reply.code, reply.text) if reply.stage is Stage.CONNECT else (reply.code, reply.enhanced, meaning(reply))
+    return " ".join(str(word) for word in words if word)

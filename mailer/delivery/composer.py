@@ -6,7 +6,7 @@ the signing are done again.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from sqlmodel import Session
@@ -28,12 +28,15 @@ from mailer.tokens import Purpose, Tokens
 Made = tuple[Message, Prepared]
 """A message and its prepared signatures: what all its readers share."""
 
+Ready = tuple[Claim, Made | MailerError]
+"""A claim and what its mail is made from, or why it cannot be made."""
+
 KEPT = 64
 """Messages kept in memory; more than that are read again when they are needed."""
 
 
 class Composer:
-    """Turns claims into envelopes: `load` inside the transaction that claimed them, `envelope` outside."""
+    """Turns claims into envelopes: `load` inside the transaction that claimed them, `envelopes` outside."""
 
     def __init__(self, settings: Settings, tokens: Tokens, keys: Sequence[DkimKey] = ()) -> None:
         self._settings = settings
@@ -46,7 +49,7 @@ class Composer:
         """Whether an envelope costs signatures, which are best made in threads."""
         return self._signer.signs
 
-    def load(self, session: Session, claims: list[Claim]) -> list[tuple[Claim, Made | MailerError]]:
+    def load(self, session: Session, claims: list[Claim]) -> list[Ready]:
         """Each claim with its message, or with why it cannot be made."""
         return [(claim, self._load(session, claim)) for claim in claims]
 
@@ -68,29 +71,50 @@ class Composer:
             return self._render(session, claim)
         return Message.load(session.get_one(tables.Message, claim.message_id).content)
 
-    def envelope(self, claim: Claim, made: Made) -> Envelope:
-        """The mail for this claim, signed. May be called in several threads at once."""
-        message, prepared = made
-        token = self._tokens.make(Purpose.RETURN_PATH, claim.delivery_id)
-        values = {slot: self._value(slot, claim) for slot in message.slots}
-        octets = message.splice(values)
-        signed = prepared.sign(values, octets) + octets
-        return Envelope(f"bounce+{token}@{self._settings.mail_domain}", _wire(claim.address), signed)
+    def envelopes(self, ready: Sequence[Ready]) -> list[tuple[Claim, Envelope | MailerError]]:
+        """The mails of these claims, signed, or why one cannot be made. May be called in several threads at once."""
+        claims = [claim for claim, _ in ready]
+        slots = frozenset[Slot]().union(*(made[0].slots for _, made in ready if not isinstance(made, MailerError)))
+        columns: dict[Slot, list[str]] = {slot: self._column(slot, claims) for slot in slots if slot is not Slot.TO}
+        senders = self._tokens.make_many(Purpose.RETURN_PATH, [claim.delivery_id for claim in claims])
+        return [
+            (claim, self._envelope(claim, made, senders[row], columns, row)) for row, (claim, made) in enumerate(ready)
+        ]
 
-    def _value(self, slot: Slot, claim: Claim) -> str:
-        match slot:
-            case Slot.TO:
-                return _wire(claim.address)
-            case Slot.DATE:
-                return date(claim.queued_at)
-            case Slot.MESSAGE_ID:
-                return self._tokens.make(Purpose.MESSAGE_ID, claim.delivery_id)
-            case Slot.UNSUBSCRIBE if claim.subscription_id:
-                return self._tokens.make(Purpose.UNSUBSCRIBE, claim.subscription_id)
-            case Slot.CONFIRM if claim.consent_id:
-                expires = claim.queued_at + timedelta(hours=self._settings.confirmation_hours)
-                return self._tokens.make(Purpose.CONFIRM, claim.consent_id, expires=expires)
-        return marker(slot)  # a test mail has no subscription to leave: its link says that it is not complete
+    def _envelope(
+        self, claim: Claim, made: Made | MailerError, sender: str, columns: Mapping[Slot, list[str]], row: int
+    ) -> Envelope | MailerError:
+        if isinstance(made, MailerError):
+            return made
+        message, prepared = made
+        values = {slot: column[row] for slot, column in columns.items()}
+        try:
+            recipient = values[Slot.TO] = _wire(claim.address)
+            octets = message.splice(values)
+        except MailerError as error:
+            return error
+        if self.signs:
+            octets = prepared.sign(values, octets) + octets
+        return Envelope(f"bounce+{sender}@{self._settings.mail_domain}", recipient, octets)
+
+    def _column(self, slot: Slot, claims: Sequence[Claim]) -> list[str]:
+        """What this slot holds in each claim's mail: made for many at once, which is what makes tokens cheap."""
+        if slot is Slot.DATE:
+            return [date(claim.queued_at) for claim in claims]
+        if slot is Slot.MESSAGE_ID:
+            return self._tokens.make_many(Purpose.MESSAGE_ID, [claim.delivery_id for claim in claims])
+        if slot is Slot.UNSUBSCRIBE:
+            named = [claim.subscription_id for claim in claims if claim.subscription_id]
+            tokens = iter(self._tokens.make_many(Purpose.UNSUBSCRIBE, named))
+            # A test mail has no subscription to leave: its link says that it is not complete.
+            return [next(tokens) if claim.subscription_id else marker(slot) for claim in claims]
+        return [self._confirm_token(claim) for claim in claims]
+
+    def _confirm_token(self, claim: Claim) -> str:
+        if claim.consent_id is None:
+            return marker(Slot.CONFIRM)
+        expires = claim.queued_at + timedelta(hours=self._settings.confirmation_hours)
+        return self._tokens.make(Purpose.CONFIRM, claim.consent_id, expires=expires)
 
     def _render(self, session: Session, claim: Claim) -> Message:
         edition = session.get_one(Edition, claim.edition_id)

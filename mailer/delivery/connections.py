@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from mailer.clock import Clock
+from mailer.delivery.ledger import Claim
 from mailer.delivery.reply import OURS, Meaning, Reply, Stage, meaning
 from mailer.delivery.session import Envelope, Relay, RelayUnusable, Session
 
@@ -20,6 +22,9 @@ FAILURES_TO_REST = 3
 _FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=10)
 
 
+Settled = Callable[["Connections", Claim, Reply], None]
+
+
 class Connections:
     """Opens as many as there is work for, up to the relay's number; closes those that have none.
 
@@ -29,9 +34,9 @@ class Connections:
     counts when it is said of several in a row.
     """
 
-    def __init__(self, relay: Relay, clock: Clock, woken: Callable[[], None]) -> None:
+    def __init__(self, relay: Relay, clock: Clock, settled: Settled, woken: Callable[[], None]) -> None:
         self.relay = relay
-        self._clock, self._woken = clock, woken
+        self._clock, self._settled, self._woken = clock, settled, woken
         self._sessions = list[Session]()
         self._idle_since = dict[Session, float]()
         self._carried = set[Session]()  # have had mail accepted
@@ -70,19 +75,23 @@ class Connections:
             self._sessions.append(session)
         self._woken()
 
-    def submit(self, envelope: Envelope, settle: Callable[[Reply], None]) -> None:
-        """Sends by the connection that has most places. Where none is left, the relay has not got it."""
-        session = max(self._sessions, key=lambda session: session.free, default=None)
-        if session is None or not session.usable:
-            settle(Reply(Stage.MAIL, None, "the connections to the relay have ended"))
-            return
-        session.submit(envelope, lambda reply: self._settled(session, settle, reply))
+    def submit(self, mails: Sequence[tuple[Claim, Envelope]]) -> None:
+        """Sends, spread over the connections that have places. Where none is left, the relay has not got it."""
+        at = 0
+        sessions = sorted((session for session in self._sessions if session.free), key=_places)
+        for turn, session in enumerate(sessions):
+            share = -(-(len(mails) - at) // (len(sessions) - turn))
+            portion = mails[at : at + min(share, session.free)]
+            session.submit([(mail, partial(self._settle, session, claim)) for claim, mail in portion])
+            at += len(portion)
+        for claim, _ in mails[at:]:
+            self._settled(self, claim, Reply(Stage.MAIL, None, "the connections to the relay have ended"))
 
-    def _settled(self, session: Session, settle: Callable[[Reply], None], reply: Reply) -> None:
+    def _settle(self, session: Session, claim: Claim, reply: Reply) -> None:
         if reply.stage is Stage.DOT and reply.code and reply.code < 400:
             self._carried.add(session)
             self._failures = 0
-        settle(reply)
+        self._settled(self, claim, reply)
 
     def tidy(self) -> None:
         """Forgets connections that have ended and closes those that are idle for long. Call now and then."""
@@ -150,6 +159,10 @@ class Connections:
             *(session.close() for session in self._sessions), *self._opening, *self._closing, return_exceptions=True
         )
         self._sessions.clear()
+
+
+def _places(session: Session) -> int:
+    return session.free
 
 
 def _keep(tasks: "set[asyncio.Task[None]]", task: "asyncio.Task[None]") -> None:

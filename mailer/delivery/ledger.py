@@ -13,7 +13,6 @@ together costs more than the database needs for it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -89,8 +88,7 @@ class Claim(NamedTuple):
     queued_at: datetime
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """What came of one claim."""
 
     claim: Claim

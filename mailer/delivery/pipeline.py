@@ -17,9 +17,8 @@ After 421 the server closes and takes nothing more (RFC 5321 §3.8), so what was
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, cast
 
 from mailer.delivery.reply import Reply, Stage
 from mailer.delivery.wire import Heard, ReplyReader, Violation
@@ -34,14 +33,11 @@ _LINGER_SECONDS = 5.0
 _AHEAD_SECONDS = 0.1
 """How much work a connection that goes message by message holds in advance: who leaves meanwhile still gets his."""
 
-_PIECES = 20
+_PIECES = 8
 """Pieces that go to the transport together: four messages with BDAT."""
 
-_RSET = b"RSET\r\n"
 
-
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One mail to one reader, ready for the wire: CRLF line ends, the last line ended, no line begins with a dot."""
 
     sender: str
@@ -64,7 +60,8 @@ class _Transaction:
         self.content_written = False
 
 
-_Expected = tuple[_Transaction | None, Stage]  # None: RSET, whose stage says nothing
+_Expected = tuple[_Transaction | None, Stage]
+_RESET: _Expected = (None, Stage.CONNECT)
 
 
 class Pipeline(asyncio.Protocol):
@@ -115,17 +112,19 @@ class Pipeline(asyncio.Protocol):
             places = min(places, 2 + int(_AHEAD_SECONDS / max(self._average, 1e-6)))
         return max(places - self.busy, 0)
 
-    def submit(self, envelope: Envelope, settle: Settle) -> None:
-        """Takes one envelope. `settle` is called exactly once, perhaps at once."""
-        refusal = self._cannot_carry(envelope)
-        if refusal or not self.usable:
-            settle(refusal or Reply(Stage.MAIL, None, "the connection has ended"))
-            return
-        if not self.busy:
-            self._heard_at = self._loop.time()
-        self.busy += 1
-        self._waiting.append(_Transaction(envelope, settle))
-        self._pump()
+    def submit(self, mails: Iterable[tuple[Envelope, Settle]]) -> None:
+        """Takes envelopes. Each `settle` is called exactly once, perhaps at once."""
+        for envelope, settle in mails:
+            refusal = self._cannot_carry(envelope)
+            if refusal or not self.usable:
+                settle(refusal or Reply(Stage.MAIL, None, "the connection has ended"))
+                continue
+            if not self.busy:
+                self._heard_at = self._loop.time()
+            self.busy += 1
+            self._waiting.append(_Transaction(envelope, settle))
+        if self._waiting:
+            self._pump()
 
     def _cannot_carry(self, envelope: Envelope) -> Reply | None:
         """What would fail for certain is not begun."""
@@ -189,25 +188,21 @@ class Pipeline(asyncio.Protocol):
         envelope = transaction.envelope
         options = " BODY=8BITMIME" if self._eight_bit and not envelope.octets.isascii() else ""
         options += " SMTPUTF8" if envelope.needs_smtputf8 else ""
-        mail = f"MAIL FROM:<{envelope.sender}>{options}\r\n".encode()
-        rcpt = f"RCPT TO:<{envelope.recipient}>\r\n".encode()
+        mail = f"MAIL FROM:<{envelope.sender}>{options}\r\n"
+        rcpt = f"RCPT TO:<{envelope.recipient}>\r\n"
         if self._mode is Pipelining.CHUNKING:
-            # A refusal leaves a transaction open (RFC 3030 §2), and the next has been written by then.
-            pieces += (_RSET, mail, rcpt, b"BDAT %d LAST\r\n" % len(envelope.octets), envelope.octets)
-            self._expected += (
-                (None, Stage.CONNECT),
-                (transaction, Stage.MAIL),
-                (transaction, Stage.RCPT),
-                (transaction, Stage.DOT),
-            )
+            # A refusal leaves a transaction open (RFC 3030 §2), and the next has been written by then: RSET first.
+            words = f"RSET\r\n{mail}{rcpt}BDAT {len(envelope.octets)} LAST\r\n"
+            pieces += (words.encode(), envelope.octets)
+            self._expected += (_RESET, (transaction, Stage.MAIL), (transaction, Stage.RCPT), (transaction, Stage.DOT))
             transaction.content_written = True
             return
         if self._needs_reset:
             self._needs_reset = False
-            self._unsent.append((None, Stage.CONNECT, _RSET))
+            self._unsent.append((*_RESET, b"RSET\r\n"))
         self._unsent += (
-            (transaction, Stage.MAIL, mail),
-            (transaction, Stage.RCPT, rcpt),
+            (transaction, Stage.MAIL, mail.encode()),
+            (transaction, Stage.RCPT, rcpt.encode()),
             (transaction, Stage.DATA, b"DATA\r\n"),
         )
         self._awaits_data = transaction
@@ -290,7 +285,7 @@ class Pipeline(asyncio.Protocol):
         kind = heard.code // 100
         if kind not in (2, 4, 5):
             raise self._out_of_step(transaction, f"it answered the content with {heard.code}")
-        if kind == 2 and heard.text.startswith(("2.1.0", "2.1.5")):  # RFC 3463 §3.2: of addresses, not of content
+        if kind == 2 and heard.octets.startswith((b"2.1.0", b"2.1.5")):  # RFC 3463 §3.2: of addresses, not of content
             raise self._out_of_step(transaction, "its answers are out of step")
         if kind == 2 and transaction.refusal:
             raise self._out_of_step(transaction, "it took what it had refused")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
+from typing import NamedTuple
 
 
 class Stage(enum.StrEnum):
@@ -24,8 +25,7 @@ class Stage(enum.StrEnum):
     DOT = "dot"  #: after the last octet: without an answer, the mail may have been taken
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """The server's words, or what happened instead of them (`code` None)."""
 
     stage: Stage
@@ -127,7 +127,6 @@ class _Row:
 
 
 _TABLE = (
-    _Row(Meaning.ACCEPTED, frozenset({Stage.DOT}), code="2.."),
     # Before any recipient was named, the fault is the relay's or ours.
     _Row(Meaning.LOGIN, _BEGIN, code="530|534|535|538"),
     _Row(Meaning.RELAY, _BEGIN),
@@ -206,6 +205,8 @@ def action(reply: Reply) -> Action:
 
 def meaning(reply: Reply) -> Meaning:
     """What the reply says, and about whom."""
+    if reply.stage is Stage.DOT and reply.code is not None and 200 <= reply.code < 300:
+        return Meaning.ACCEPTED
     if reply.code is None:
         return Meaning.UNANSWERED if reply.stage is Stage.DOT else Meaning.RELAY
     return next(row.meaning for row in _TABLE if row.fits(reply))

@@ -8,7 +8,6 @@ locked database) stops the claiming, so nothing leaves without its attempt on di
 
 import asyncio
 import contextlib
-import functools
 import logging
 import os
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from sqlmodel import Session
 from mailer.clock import Clock
 from mailer.database import Database, DatabaseError
 from mailer.delivery import ledger
-from mailer.delivery.composer import Composer, Made
+from mailer.delivery.composer import Composer, Ready
 from mailer.delivery.connections import Connections
 from mailer.delivery.ledger import Answer, Claim
 from mailer.delivery.reply import OURS, Action, Consequence, Reply, Stage, meaning
@@ -30,8 +29,6 @@ from mailer.subscribers import suppression
 from mailer.tables import SuppressionReason
 
 log = logging.getLogger(__name__)
-
-Ready = tuple[Claim, Made | MailerError]
 
 POLL_SECONDS = 0.2
 """How often an idle sender looks for work that nobody told it of."""
@@ -58,7 +55,7 @@ class Sender:
         self._answers = list[Answer]()
         self._composing = dict[Connections, int]()  # claims on their way to a connection
         self._tasks = set[asyncio.Task[None]]()
-        self._relays = [Connections(relay, clock, self._woken.set) for relay in relays]
+        self._relays = [Connections(relay, clock, self._settled, self._woken.set) for relay in relays]
 
     def wake(self) -> None:
         """There may be something due. Call from the loop's thread."""
@@ -163,26 +160,22 @@ class Sender:
         self._composing[relay] -= len(ready)
         self._submit(relay, composed)
 
-    def _composed(self, ready: list[Ready]) -> list[tuple[Claim, Envelope | Exception]]:
-        return [(claim, self._envelope(claim, made)) for claim, made in ready]
-
-    def _envelope(self, claim: Claim, made: Made | MailerError) -> Envelope | Exception:
-        if isinstance(made, MailerError):
-            return made
+    def _composed(self, ready: list[Ready]) -> list[tuple[Claim, Envelope | MailerError]]:
         try:
-            return self._composer.envelope(claim, made)
-        except Exception as error:  # one reader's mail that cannot be made must not stop the others'
-            if not isinstance(error, MailerError):
-                log.exception("delivery %d: the mail could not be made", claim.delivery_id)
-            return error
+            return self._composer.envelopes(ready)
+        except Exception as error:  # a defect of ours must not take the worker with it
+            log.exception("%d mails could not be made", len(ready))
+            return [(claim, MailerError(f"{type(error).__name__}: {error}")) for claim, _ in ready]
 
-    def _submit(self, relay: Connections, composed: list[tuple[Claim, Envelope | Exception]]) -> None:
+    def _submit(self, relay: Connections, composed: list[tuple[Claim, Envelope | MailerError]]) -> None:
+        mails = list[tuple[Claim, Envelope]]()
         for claim, envelope in composed:
-            if isinstance(envelope, Exception):  # ours to mend, and the delivery waits for it
+            if isinstance(envelope, MailerError):  # ours to mend, and the delivery waits for it
                 reply = Reply(Stage.CONNECT, None, f"not sent: {envelope}")
                 self._answer(relay, claim, reply, Action(Consequence.DEFER, alarm=True))
             else:
-                relay.submit(envelope, functools.partial(self._settled, relay, claim))
+                mails.append((claim, envelope))
+        relay.submit(mails)
 
     def _settled(self, relay: Connections, claim: Claim, reply: Reply) -> None:
         self._answer(relay, claim, reply, action_for(reply))

@@ -7,9 +7,8 @@ pipeline does instead is decided here by what the relay offers and what the oper
 """
 
 import asyncio
-import functools
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -110,19 +109,9 @@ class Session:
         """Why the connection ended, where it did so before we wished it."""
         return self._pipeline.ended
 
-    def submit(self, envelope: Envelope, settle: Settle) -> None:
-        """Sends as soon as it can. `settle` gets the reply, exactly once, whatever happens."""
-        self._pipeline.submit(envelope, settle)
-
-    async def send(self, envelope: Envelope) -> Reply:
-        """The same for one envelope, waiting for its reply."""
-        answered = asyncio.get_running_loop().create_future()
-        self.submit(envelope, functools.partial(_answer, answered))
-        try:
-            return cast(Reply, await answered)
-        except asyncio.CancelledError:  # a reply is still on its way and must meet nobody
-            self.abort()
-            raise
+    def submit(self, mails: Iterable[tuple[Envelope, Settle]]) -> None:
+        """Sends as soon as it can. Each `settle` gets the reply to its envelope, exactly once, whatever happens."""
+        self._pipeline.submit(mails)
 
     def recall(self, why: str) -> None:
         """Gives back what has not begun."""
@@ -135,11 +124,6 @@ class Session:
     async def close(self) -> None:
         """Says goodbye, briefly."""
         await self._pipeline.quit(_GOODBYE_SECONDS)
-
-
-def _answer(answered: "asyncio.Future[Reply]", reply: Reply) -> None:
-    if not answered.done():
-        answered.set_result(reply)
 
 
 def _agreed(client: aiosmtplib.SMTP, relay: Relay) -> Pipelining:

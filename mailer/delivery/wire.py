@@ -16,12 +16,17 @@ class Violation(Exception):
 
 
 class Heard(NamedTuple):
-    """One whole reply: its code, and its text with the lines joined by a line feed."""
+    """One whole reply: its code, and its octets with the lines joined by a line feed."""
 
     code: int
-    text: str
+    octets: bytes
+
+    @property
+    def text(self) -> str:
+        return self.octets.decode("utf-8", "replace")
 
 
+_SINGLE = {b"%d " % code: code for code in range(200, 600)}
 _LINE = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)
 
 
@@ -45,6 +50,8 @@ class ReplyReader:
             raise Violation("a reply line without an end")
 
     def _take(self, line: bytes) -> Heard | None:
+        if not self._lines and len(line) <= MAX_LINE and (known := _SINGLE.get(line[:4])) and b"\0" not in line:
+            return Heard(known, line[4:].strip())
         self._size += len(line)
         if len(line) > MAX_LINE or self._size > MAX_REPLY:
             raise Violation("a reply that is too long")
@@ -58,6 +65,6 @@ class ReplyReader:
         self._lines.append((text or b"").strip())
         if separator == b"-":
             return None
-        heard = Heard(int(code), b"\n".join(self._lines).decode("utf-8", "replace"))
+        heard = Heard(int(code), b"\n".join(self._lines))
         self._lines, self._size = [], 0
         return heard

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
+from typing import Any
 
 from mailer.errors import MailerError
 from mailer.rendering.body import Body, Inline
@@ -53,7 +54,7 @@ class MessageError(MailerError):
 @functools.cache
 def marker(slot: Slot) -> str:
     """What stands for `slot` in templates until the message is composed: as wide as a token, of the same letters."""
-    return base64.b32encode(hashlib.sha256(b"mailer slot: " + slot.encode()).digest()).decode().lower()[:WIDTH]
+    return hashlib.sha256(b"mailer slot: " + slot.encode()).hexdigest()[:WIDTH]
 
 
 _MARKERS = re.compile("|".join(marker(slot) for slot in Slot))
@@ -106,15 +107,39 @@ class Message:
 
     def splice(self, values: Mapping[Slot, str]) -> bytes:
         """The mail for one reader, in CRLF. Raises MessageError for a slot without a value or with an unfit one."""
+        same, gaps = self._strips
         octets = {slot: _fit(slot, values) for slot in self.slots}
-        body = bytearray(self.body)
-        for patch in self.patches:
-            text = b"".join(octets[part] if isinstance(part, Slot) else part for part in patch.parts)
-            if patch.encoded:
+        strips = same.copy()
+        for parts, encoded, places in gaps:
+            text = octets[parts[0]] if len(parts) == 1 else b"".join([octets.get(part, part) for part in parts])
+            if encoded:
                 text = base64.b64encode(text)
-            for offset, start, end in patch.pieces:
-                body[offset : offset + end - start] = text[start:end]
-        return b"".join(octets[part] if isinstance(part, Slot) else part for part in self.head) + body
+            for index, start, end in places:
+                strips[index] = text[start:end]
+        return b"".join(strips)
+
+    @functools.cached_property
+    def _strips(self) -> tuple[list[bytes], list[tuple[Any, bool, list[tuple[int, int, int | None]]]]]:
+        """The mail cut where readers' mails differ: the strips with gaps left empty, and what goes into the gaps.
+
+        Of each gap: its parts, whether they are encoded, and (index of the strip, start, end) of what goes where.
+        """
+        strips = list[bytes]()
+        gaps = list[tuple[Any, bool, list[tuple[int, int, int | None]]]]()
+        for part in self.head:
+            if isinstance(part, Slot):
+                gaps.append(((part,), False, [(len(strips), 0, None)]))
+            strips.append(b"" if isinstance(part, Slot) else part)
+        places = dict[int, list[tuple[int, int, int | None]]]()
+        at = 0
+        pieces = [(*piece, number) for number, patch in enumerate(self.patches) for piece in patch.pieces]
+        for offset, start, end, number in sorted(pieces):
+            strips += (self.body[at:offset], b"")
+            places.setdefault(number, []).append((len(strips) - 1, start, end))
+            at = offset + end - start
+        strips.append(self.body[at:])
+        gaps += [(self.patches[number].parts, self.patches[number].encoded, where) for number, where in places.items()]
+        return strips, gaps
 
     def dump(self) -> bytes:
         """As it is kept in the Message table: one line of JSON, then the body."""
@@ -169,13 +194,16 @@ def _fields(subject: str, head: Head) -> Iterator[tuple[str, str]]:
     yield "Content-Language", ", ".join(_bare("Content-Language", language) for language in head.languages)
 
 
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|=\?")
+
+
 def check_header_text(field: str, text: str) -> str:
     """`text`, if a header can carry it. Raises MessageError for control characters and for encoded words.
 
     `=?` is refused because readers of mail decode it: `=?utf-8?q?Bob=0d=0aBcc=3a?=` once became a header
     (CVE-2024-6923).
     """
-    if any(ord(char) < 32 or 127 <= ord(char) < 160 or char in "\u2028\u2029" for char in text) or "=?" in text:
+    if _UNFIT.search(text):
         raise MessageError(f"{field}: control characters and '=?' cannot stand in a header: {text!r}. Take them out.")
     return text
 
@@ -372,6 +400,7 @@ def _fit(slot: Slot, values: Mapping[Slot, str]) -> bytes:
     return value.encode()
 
 
+@functools.lru_cache(maxsize=1000)
 def date(moment: datetime) -> str:
     """RFC 5322 §3.3 date-time, for Slot.DATE."""
     return format_datetime(moment)

@@ -90,12 +90,13 @@ class Composer:
         values = {slot: column[row] for slot, column in columns.items()}
         try:
             recipient = values[Slot.TO] = _wire(claim.address)
-            octets = message.splice(values)
+            content = message.strips(values)
         except MailerError as error:
             return error
         if self.signs:
-            octets = prepared.sign(values, octets) + octets
-        return Envelope(f"bounce+{sender}@{self._settings.mail_domain}", recipient, octets)
+            octets = b"".join(content)
+            content = [prepared.sign(values, octets), octets]
+        return Envelope(f"bounce+{sender}@{self._settings.mail_domain}", recipient, content)
 
     def _column(self, slot: Slot, claims: Sequence[Claim]) -> list[str]:
         """What this slot holds in each claim's mail: made for many at once, which is what makes tokens cheap."""

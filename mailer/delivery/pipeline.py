@@ -17,7 +17,7 @@ After 421 the server closes and takes nothing more (RFC 5321 §3.8), so what was
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, cast
 
 from mailer.delivery.reply import Reply, Stage
@@ -33,8 +33,8 @@ _LINGER_SECONDS = 5.0
 _AHEAD_SECONDS = 0.1
 """How much work a connection that goes message by message holds in advance: who leaves meanwhile still gets his."""
 
-_PIECES = 8
-"""Pieces that go to the transport together: four messages with BDAT."""
+_PIECES = 64
+"""Pieces that go to the transport together: a few messages, so that it can say when it has enough."""
 
 
 class Envelope(NamedTuple):
@@ -42,12 +42,17 @@ class Envelope(NamedTuple):
 
     sender: str
     recipient: str
-    octets: bytes
+    content: Sequence[bytes]  #: pieces that are the mail when joined
 
     @property
     def needs_smtputf8(self) -> bool:
         """RFC 6531: the address has letters that ASCII lacks."""
         return not self.recipient.isascii()
+
+    @property
+    def needs_8bitmime(self) -> bool:
+        """RFC 6152: the mail has octets above 127."""
+        return not all(map(bytes.isascii, self.content))
 
 
 class _Transaction:
@@ -130,7 +135,7 @@ class Pipeline(asyncio.Protocol):
         """What would fail for certain is not begun."""
         if envelope.needs_smtputf8 and not self._smtputf8:
             return Reply(Stage.RCPT, 553, "5.6.7 The relay does not offer SMTPUTF8, which this address needs")
-        if not self._eight_bit and not envelope.octets.isascii():
+        if not self._eight_bit and envelope.needs_8bitmime:
             return Reply(Stage.MAIL, 554, "5.6.3 The relay does not offer 8BITMIME, which this mail needs")
         return None
 
@@ -175,7 +180,10 @@ class Pipeline(asyncio.Protocol):
 
     def _write(self, pieces: list[bytes]) -> None:
         if pieces:
-            self._transport.writelines(pieces)
+            if self._encrypted:
+                self._transport.write(b"".join(pieces))  # a record of its own for each piece would be dear
+            else:
+                self._transport.writelines(pieces)
             pieces.clear()
             self._watch()
 
@@ -186,14 +194,14 @@ class Pipeline(asyncio.Protocol):
 
     def _begin(self, transaction: _Transaction, pieces: list[bytes]) -> None:
         envelope = transaction.envelope
-        options = " BODY=8BITMIME" if self._eight_bit and not envelope.octets.isascii() else ""
+        options = " BODY=8BITMIME" if self._eight_bit and envelope.needs_8bitmime else ""
         options += " SMTPUTF8" if envelope.needs_smtputf8 else ""
         mail = f"MAIL FROM:<{envelope.sender}>{options}\r\n"
         rcpt = f"RCPT TO:<{envelope.recipient}>\r\n"
         if self._mode is Pipelining.CHUNKING:
             # A refusal leaves a transaction open (RFC 3030 §2), and the next has been written by then: RSET first.
-            words = f"RSET\r\n{mail}{rcpt}BDAT {len(envelope.octets)} LAST\r\n"
-            pieces += (words.encode(), envelope.octets)
+            words = f"RSET\r\n{mail}{rcpt}BDAT {sum(map(len, envelope.content))} LAST\r\n"
+            pieces += (words.encode(), *envelope.content)
             self._expected += (_RESET, (transaction, Stage.MAIL), (transaction, Stage.RCPT), (transaction, Stage.DOT))
             transaction.content_written = True
             return
@@ -211,6 +219,7 @@ class Pipeline(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)
+        self._encrypted = transport.get_extra_info("sslcontext") is not None
 
     def data_received(self, data: bytes) -> None:
         if self.ended:
@@ -274,11 +283,10 @@ class Pipeline(asyncio.Protocol):
         self._awaits_data = None
         self._expected.append((transaction, Stage.DOT))
         if transaction.refusal:
-            self._transport.write(b".\r\n")
+            self._write([b".\r\n"])
         else:
             transaction.content_written = True
-            self._transport.writelines((transaction.envelope.octets, b".\r\n"))
-        self._watch()
+            self._write([*transaction.envelope.content, b".\r\n"])
 
     def _hear_verdict(self, transaction: _Transaction, heard: Heard) -> None:
         """The answer to the content."""

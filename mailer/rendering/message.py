@@ -107,6 +107,10 @@ class Message:
 
     def splice(self, values: Mapping[Slot, str]) -> bytes:
         """The mail for one reader, in CRLF. Raises MessageError for a slot without a value or with an unfit one."""
+        return b"".join(self.strips(values))
+
+    def strips(self, values: Mapping[Slot, str]) -> list[bytes]:
+        """The same as pieces, most of which all readers' mails share: nothing is copied until it leaves."""
         same, gaps = self._strips
         octets = {slot: _fit(slot, values) for slot in self.slots}
         strips = same.copy()
@@ -116,7 +120,7 @@ class Message:
                 text = base64.b64encode(text)
             for index, start, end in places:
                 strips[index] = text[start:end]
-        return b"".join(strips)
+        return strips
 
     @functools.cached_property
     def _strips(self) -> tuple[list[bytes], list[tuple[Any, bool, list[tuple[int, int, int | None]]]]]:

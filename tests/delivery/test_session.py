@@ -28,7 +28,7 @@ def at(port: int, **changes: object) -> Relay:
 
 
 def envelope(recipient: str = "a@example.org") -> Envelope:
-    return Envelope("bounce+x@bounces.example.org", recipient, OCTETS)
+    return Envelope("bounce+x@bounces.example.org", recipient, [OCTETS])
 
 
 async def ask(session: Session, mail: Envelope) -> Reply:

@@ -163,7 +163,7 @@ def test_the_headers_are_those_a_newsletter_must_have() -> None:
         f"<mailto:leave+{'a' * WIDTH}@bounces.example.org>",
     ]
     assert parsed["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert parsed["Message-ID"] == f"<{'m' * WIDTH}@bounces.example.org>"
+    assert parsed["Message-ID"] == f"<{'b' * WIDTH}@bounces.example.org>"
     assert parsed["Feedback-ID"] == "2017-04-03:be-ru:belarus:mailer"
     assert parsed["Subject"] == "Ситуация"
     assert "Auto-Submitted" not in parsed

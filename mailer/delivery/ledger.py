@@ -12,6 +12,7 @@ What runs for every reader is written once, below, and not for each call: at a m
 together costs more than the database needs for it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -354,16 +355,16 @@ def record(session: Session, answers: Sequence[Answer]) -> None:
     if not answers:
         return
     first_tries = _first_tries(session, answers)
-    settled = [_settled(answer, first_tries) for answer in answers]
     closed = _execute(session, _CLOSE, [_attempt_values(answer) for answer in answers]).rowcount
-    moved = sum(
-        _execute(session, _SETTLE[event], [values for each, values in settled if each is event]).rowcount
-        for event in {event for event, _ in settled}
-    )
-    if closed != len(answers) or moved != len(answers):
+    moves = defaultdict[tuple[DeliveryEvent, datetime | None], list[int]](list)
+    for answer in answers:
+        moves[_settled(answer, first_tries)].append(answer.claim.delivery_id)
+    if closed != len(answers):
         if _were_taken_over(session, answers):
             raise LeaseLost
-        raise IllegalTransition(DeliveryStatus.QUEUED, settled[0][0])
+        raise IllegalTransition(DeliveryStatus.QUEUED, next(iter(moves))[0])
+    for (event, due_at), ids in moves.items():
+        _move(session, event, ids, answers[-1].at, due_at=due_at)
     uncertain = [answer.claim.delivery_id for answer in answers if answer.action.consequence is Consequence.LOSE_TRACK]
     _apply_policy(session, uncertain, answers[-1].at, RESEND_AFTER)
 
@@ -379,7 +380,8 @@ def _first_tries(session: Session, answers: Sequence[Answer]) -> dict[int, datet
     return tries
 
 
-def _settled(answer: Answer, first_tries: Mapping[int, datetime]) -> tuple[DeliveryEvent, dict[str, Any]]:
+def _settled(answer: Answer, first_tries: Mapping[int, datetime]) -> tuple[DeliveryEvent, datetime | None]:
+    """What happens to the delivery, and when it is due again."""
     event, _ = _EVENTS[answer.action.consequence]
     due_at = None
     if event is DeliveryEvent.DEFER:
@@ -388,7 +390,7 @@ def _settled(answer: Answer, first_tries: Mapping[int, datetime]) -> tuple[Deliv
             event, due_at = DeliveryEvent.REFUSE, None
     elif event is DeliveryEvent.RETURN:
         due_at = answer.at
-    return event, {"b_id": answer.claim.delivery_id, "b_due_at": due_at, "b_at": answer.at}
+    return event, due_at
 
 
 def _were_taken_over(session: Session, answers: Sequence[Answer]) -> bool:
@@ -402,17 +404,6 @@ def _were_taken_over(session: Session, answers: Sequence[Answer]) -> bool:
     )
     return _execute(session, ended.limit(1)).first() is not None
 
-
-def _settle(event: DeliveryEvent) -> sa.Update:
-    (before, after), *_ = TRANSITIONS[event].items()
-    return (
-        sa.update(_delivery)
-        .where(_delivery.c.id == sa.bindparam("b_id"), _delivery.c.status == before)
-        .values(status=after, due_at=sa.bindparam("b_due_at"), changed_at=sa.bindparam("b_at"))
-    )
-
-
-_SETTLE = {event: _settle(event) for event, _ in _EVENTS.values()}
 
 _CLOSE = (
     sa.update(_attempt)

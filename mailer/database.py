@@ -30,6 +30,10 @@ BUSY_SECONDS = 10
 """How long a writer waits for another one, and how long PostgreSQL may take to answer a first call."""
 
 
+CACHE_KILOBYTES = 16_000
+"""Pages that an SQLite connection keeps: its own 2 MB do not hold a list of ten thousand suppressed addresses."""
+
+
 class DatabaseError(MailerError):
     """The database cannot be used; the message says why and what to do. Nothing of the transaction was kept."""
 
@@ -218,7 +222,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions by itself
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"cache_size=-{CACHE_KILOBYTES}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -168,14 +168,10 @@ _WANTED = {
 _suppressed = sa.exists().where(
     col(Suppression.address_hash) == _subscriber.c.address_hash, holds(_edition.c.publication_id)
 )
-_is_wanted = sa.case(
-    (DELIVERY.c.kind == DeliveryKind.TEST, sa.true()),
-    *(
-        (sa.and_(DELIVERY.c.kind == kind, _subscription.c.status.in_(statuses)), sa.not_(_suppressed))
-        for kind, statuses in _WANTED.items()
-    ),
-    else_=sa.false(),
+_agreed = sa.or_(
+    *(sa.and_(DELIVERY.c.kind == kind, _subscription.c.status.in_(statuses)) for kind, statuses in _WANTED.items())
 )
+_is_wanted = sa.or_(DELIVERY.c.kind == DeliveryKind.TEST, sa.and_(_agreed, sa.not_(_suppressed)))
 
 _DUE = _asking(
     sa.select(  # what a Claim holds, in its order; then whether there is one

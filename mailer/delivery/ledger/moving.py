@@ -28,10 +28,9 @@ def execute(session: Session, statement: Any, values: Any = None) -> sa.CursorRe
 # Many ids in one parameter, so that no statement is put together anew and none is too long.
 
 
-class among(FunctionElement[bool]):  # noqa: N801 (reads as what it is in SQL)
+class among(FunctionElement[Any]):  # noqa: N801 (reads as what it is in SQL)
     """`among(column, parameter)`: the column is one of the ids that listed() wrote."""
 
-    type = sa.Boolean()
     inherit_cache = True
 
 

@@ -25,10 +25,16 @@ def due_issues(session: Session, now: datetime) -> Sequence[int]:
     return [row.id for row in session.execute(rows)]
 
 
-def begin(session: Session, issue_id: int, settings: Settings, now: datetime) -> tuple[str, int]:
-    """Renders the issue and writes its deliveries. Returns its slug and how many readers get it."""
-    issue = session.get_one(Issue, issue_id)
-    issues.apply(session, issue, IssueEvent.BEGIN)  # first, so that of several workers only one renders and writes
+def begin(session: Session, issue_id: int, settings: Settings, now: datetime) -> tuple[str, int] | None:
+    """Renders the issue and writes its deliveries. Returns its slug and how many readers get it.
+
+    None where another worker begins it, or somebody has just taken it off the calendar.
+    """
+    scheduled = select(Issue).where(Issue.id == issue_id, Issue.status == IssueStatus.SCHEDULED)
+    issue = session.exec(scheduled.with_for_update(skip_locked=True)).first()
+    if issue is None:
+        return None
+    issues.apply(session, issue, IssueEvent.BEGIN)
     issue.began_at = now
     messages = {
         edition_id: keep(session, issue, edition_id, message, now)

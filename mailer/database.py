@@ -27,7 +27,11 @@ from mailer.errors import MailerError
 from mailer.resources import resource
 
 BUSY_SECONDS = 10
-"""How long a writer waits for another one on SQLite."""
+"""How long a writer waits for another one, and how long PostgreSQL may take to answer a first call."""
+
+
+CACHE_KILOBYTES = 16_000
+"""Pages that an SQLite connection keeps: its own 2 MB do not hold a list of ten thousand suppressed addresses."""
 
 
 class DatabaseError(MailerError):
@@ -51,12 +55,11 @@ class Database:
             ) from None
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         try:
-            self.engine = (
-                _sqlite_engine(self.url)
-                if self.is_sqlite
-                else sa.create_engine(self.url, pool_pre_ping=True, hide_parameters=True)
-            )
-        except (ModuleNotFoundError, ArgumentError) as error:
+            self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        except ModuleNotFoundError as error:
+            hint = ' Type: pip install "mailer[postgresql]"' if error.name == "psycopg" else ""
+            raise DatabaseError(f"MAILER_DATABASE_URL: {error}.{hint}") from None
+        except ArgumentError as error:
             raise DatabaseError(f"MAILER_DATABASE_URL: {error}.") from None
         self._writing = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
 
@@ -86,13 +89,16 @@ class Database:
         except PoolTimeout:
             raise DatabaseError("The database is asked for more at once than it can answer. Try again.") from None
         except DBAPIError as error:
-            if isinstance(error, OperationalError) or type(error) is SqlDatabaseError or error.connection_invalidated:
+            circumstance = isinstance(error, OperationalError) or type(error) is SqlDatabaseError
+            if circumstance or error.connection_invalidated or _sqlstate(error) in _STATES:
                 raise self._explained(error) from error
             raise  # a constraint or a wrong statement: ours to mend
 
     def _explained(self, error: DBAPIError) -> DatabaseError:
         words = str(error.orig)
         where = self.url.render_as_string(hide_password=True)
+        if _sqlstate(error) in _STATES:
+            return DatabaseError(f"{where}: {_STATES[_sqlstate(error)]}")
         for sign, meaning in _MEANINGS:
             if sign in words:
                 return DatabaseError(f"{where}: {meaning}")
@@ -167,7 +173,47 @@ _MEANINGS = (
     ("disk is full", "the disk is full. Make room; mailer goes on where it stopped."),
     ("disk I/O error", "the disk reports an error. Check it; mailer goes on where it stopped."),
     ("no such table", "the database has no tables yet. Type: mailer migrate"),
+    ("password authentication failed", "the server refuses the user or the password. Check MAILER_DATABASE_URL."),
+    ("no password supplied", "the server wants a password. Write USER:PASSWORD@ in MAILER_DATABASE_URL."),
+    ("no pg_hba.conf entry", "the server does not let this user in from here. Ask whoever keeps its pg_hba.conf."),
+    ("Connection refused", "nobody answers there. Is PostgreSQL running, and is the port right?"),
+    (
+        "No such file or directory",
+        "nobody answers there. Is PostgreSQL running, and is the folder of its socket right?",
+    ),
+    ("failed to resolve host", "there is no host of that name. Check MAILER_DATABASE_URL."),
+    ("timeout expired", f"the server did not answer within {BUSY_SECONDS} seconds. Can this machine reach it?"),
+    ('" does not exist', "the server has no such database or user. Make it, or check MAILER_DATABASE_URL."),
 )
+
+# What PostgreSQL says in numbers, whatever its language.
+_STATES: dict[str | None, str] = {
+    "55P03": f"another program held the rows for {BUSY_SECONDS} seconds. Try again.",
+    "40P01": "two programs waited for each other, and this one gave way. Try again.",
+    "42P01": "the database has no tables yet. Type: mailer migrate",
+    "42501": "this user may not do that there. Make it the owner of the database.",
+    "25006": "the server only reads. Name the primary in MAILER_DATABASE_URL.",
+    "53100": "the server's disk is full. Make room; mailer goes on where it stopped.",
+    "53300": "the server has no connection left. Raise its max_connections, or stop somebody.",
+    "57P01": "the server is shutting down. Nothing was changed; try again when it is back.",
+    "57P03": "the server is starting. Try again in a moment.",
+}
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def _postgresql_engine(url: sa.URL) -> sa.Engine:
+    patience = {} if "connect_timeout" in url.query else {"connect_timeout": BUSY_SECONDS}
+    engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=patience)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET lock_timeout = {int(BUSY_SECONDS * 1000)}")
+        connection.commit()
+
+    return engine
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
@@ -176,7 +222,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions by itself
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"cache_size=-{CACHE_KILOBYTES}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -138,8 +138,9 @@ class Worker:
         for issue_id in due:
             try:
                 with app.database.write() as session:
-                    slug, readers = launch.begin(session, issue_id, app.settings, now)
-                log.info("issue %s begins: %d readers", slug, readers)
+                    begun = launch.begin(session, issue_id, app.settings, now)
+                if begun:
+                    log.info("issue %s begins: %d readers", *begun)
             except DatabaseError:
                 raise
             except MailerError as error:

@@ -19,20 +19,27 @@ from mailer.tables import Edition, Issue, Publication
 
 
 def due_issues(session: Session, now: datetime) -> Sequence[int]:
-    """Ids of scheduled issues whose time has come, the earliest first."""
+    """Ids of scheduled issues whose time has come, the earliest first; without those that another worker begins."""
     rows = sa.select(col(Issue.id)).where(col(Issue.status) == IssueStatus.SCHEDULED, col(Issue.scheduled_at) <= now)
-    return [row.id for row in session.execute(rows.order_by(col(Issue.scheduled_at)))]
+    rows = rows.order_by(col(Issue.scheduled_at)).with_for_update(skip_locked=True)
+    return [row.id for row in session.execute(rows)]
 
 
-def begin(session: Session, issue_id: int, settings: Settings, now: datetime) -> tuple[str, int]:
-    """Renders the issue and writes its deliveries. Returns its slug and how many readers get it."""
-    issue = session.get_one(Issue, issue_id)
+def begin(session: Session, issue_id: int, settings: Settings, now: datetime) -> tuple[str, int] | None:
+    """Renders the issue and writes its deliveries. Returns its slug and how many readers get it.
+
+    None where another worker begins it, or somebody has just taken it off the calendar.
+    """
+    scheduled = select(Issue).where(Issue.id == issue_id, Issue.status == IssueStatus.SCHEDULED)
+    issue = session.exec(scheduled.with_for_update(skip_locked=True)).first()
+    if issue is None:
+        return None
+    issues.apply(session, issue, IssueEvent.BEGIN)
+    issue.began_at = now
     messages = {
         edition_id: keep(session, issue, edition_id, message, now)
         for edition_id, message in render(session, issue, settings).items()
     }
-    issues.apply(session, issue, IssueEvent.BEGIN)
-    issue.began_at = now
     return issue.slug, ledger.enqueue_issue(session, issue, messages, now)
 
 
@@ -115,7 +122,8 @@ def has_unfinished(session: Session) -> bool:
 def finish(session: Session, now: datetime) -> list[Issue]:
     """Marks as sent the issues of which nothing is left to send, and withdraws the rest of cancelled ones."""
     finished = []
-    for issue in session.exec(select(Issue).where(Issue.status == IssueStatus.SENDING)):
+    going = select(Issue).where(Issue.status == IssueStatus.SENDING)
+    for issue in session.exec(going.with_for_update(skip_locked=True)):  # another worker may be at it
         assert issue.id is not None
         if ledger.is_finished(session, issue.id):
             issues.apply(session, issue, IssueEvent.FINISH)

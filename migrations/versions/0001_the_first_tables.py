@@ -340,9 +340,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["consent_id"], ["consent.id"], name=op.f("fk_delivery_consent_id_consent"), ondelete="SET NULL"
         ),
-        sa.ForeignKeyConstraint(["edition_id"], ["edition.id"], name=op.f("fk_delivery_edition_id_edition")),
-        sa.ForeignKeyConstraint(["issue_id"], ["issue.id"], name=op.f("fk_delivery_issue_id_issue")),
-        sa.ForeignKeyConstraint(["message_id"], ["message.id"], name=op.f("fk_delivery_message_id_message")),
         sa.ForeignKeyConstraint(
             ["subscription_id"],
             ["subscription.id"],
@@ -407,23 +404,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["worker_id"], ["worker.id"], name=op.f("fk_attempt_worker_id_worker")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),
         sa.UniqueConstraint("delivery_id", "number", name=op.f("uq_attempt_delivery_id_number")),
+        postgresql_with={"fillfactor": 50},
     )
-    with op.batch_alter_table("attempt", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_attempt_open",
-            ["worker_id"],
-            unique=False,
-            sqlite_where=sa.text("outcome IS NULL"),
-            postgresql_where=sa.text("outcome IS NULL"),
-        )
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("attempt", schema=None) as batch_op:
-        batch_op.drop_index(
-            "ix_attempt_open", sqlite_where=sa.text("outcome IS NULL"), postgresql_where=sa.text("outcome IS NULL")
-        )
-
     op.drop_table("attempt")
     with op.batch_alter_table("delivery", schema=None) as batch_op:
         batch_op.drop_index(

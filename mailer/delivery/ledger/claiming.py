@@ -1,0 +1,199 @@
+"""Claiming: an Attempt is written and the Delivery is `sending`, before the first byte may leave."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlmodel import Session, col
+
+from mailer.delivery.ledger.enqueuing import holds
+from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, WORKER, execute, listed, move
+from mailer.delivery.states import DeliveryEvent
+from mailer.errors import MailerError
+from mailer.issues.states import IssueStatus
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import DeliveryKind, Issue, Suppression, metadata
+
+_edition = metadata.tables["edition"]
+_subscription = metadata.tables["subscription"]
+_subscriber = metadata.tables["subscriber"]
+
+
+class LeaseLost(MailerError):
+    """This worker was believed dead and what it held was taken over. It must stop; its transaction changes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This worker's lease lapsed and was taken over. It stops; what it held goes on in other workers. If this"
+            " happens again, compare the clocks of the machines."
+        )
+
+
+class Claim(NamedTuple):
+    """One delivery that this worker may send now, once, as attempt `number`."""
+
+    delivery_id: int
+    number: int
+    kind: DeliveryKind
+    message_id: int | None
+    edition_id: int
+    subscription_id: int | None
+    consent_id: int | None
+    language: str | None
+    address: str
+    destination: str
+    queued_at: datetime
+
+
+def claim(session: Session, *, worker_id: int, relay: str, limit: int, now: datetime) -> list[Claim]:
+    """Takes up to `limit` due deliveries: automatic mail first, then the issues that are going out.
+
+    Each reader is looked at again: who left, or was suppressed, since the delivery was written is withdrawn here.
+    Raises LeaseLost.
+    """
+    if limit > 0:
+        _hold_lease(session, worker_id)
+    claims = list[Claim]()
+    for issue_id in _streams(session):
+        while len(claims) < limit:
+            rows = _ask(session, _DUE, issue_id, now=now, limit=limit - len(claims)).all()
+            if not rows:
+                break
+            claims += _take(session, rows, worker_id, relay, now)
+    return claims
+
+
+def has_due(session: Session, now: datetime) -> bool:
+    """Whether a claim would find anything, without taking it."""
+    return any(_ask(session, _ANY_DUE, issue_id, now=now).first() is not None for issue_id in _streams(session))
+
+
+def _hold_lease(session: Session, worker_id: int) -> None:
+    """Nobody takes this worker over until the transaction has ended. Raises LeaseLost where somebody has."""
+    if execute(session, _ALIVE, {"worker_id": worker_id}).first() is None:
+        raise LeaseLost
+
+
+_ALIVE = (
+    sa.select(WORKER.c.id)
+    .where(WORKER.c.id == sa.bindparam("worker_id"), WORKER.c.ended_at.is_(None))
+    .with_for_update(read=True)
+)
+
+
+def _take(session: Session, rows: Sequence[Any], worker_id: int, relay: str, now: datetime) -> list[Claim]:
+    claims = [Claim._make(row[:-1]) for row in rows if row[-1]]
+    if len(claims) < len(rows):
+        move(session, DeliveryEvent.WITHDRAW, [row[0] for row in rows if not row[-1]], now)
+    if claims:
+        ids = [claim.delivery_id for claim in claims]
+        move(session, DeliveryEvent.CLAIM, ids, now, attempts=1)
+        execute(session, _BEGIN, {"ids": listed(ids), "worker_id": worker_id, "relay": relay, "now": now})
+    return claims
+
+
+_BEGIN = sa.insert(ATTEMPT).from_select(
+    ["delivery_id", "number", "worker_id", "relay", "started_at"],
+    sa.select(
+        DELIVERY.c.id,
+        DELIVERY.c.attempts,
+        sa.bindparam("worker_id", type_=ATTEMPT.c.worker_id.type),
+        sa.bindparam("relay", type_=ATTEMPT.c.relay.type),
+        sa.bindparam("now", type_=ATTEMPT.c.started_at.type),
+    )
+    .where(AMONG_IDS)
+    .order_by(DELIVERY.c.id),
+)
+
+
+# What is due: automatic mail is the stream without an issue.
+
+
+def _streams(session: Session) -> Sequence[int | None]:
+    return [None, *execute(session, _GOING_OUT).scalars()]
+
+
+_GOING_OUT = sa.select(col(Issue.id)).where(col(Issue.status) == IssueStatus.SENDING).order_by(col(Issue.began_at))
+
+
+class _Asking(NamedTuple):
+    """A question in its two forms, for the automatic mail and for an issue."""
+
+    automatic: sa.Select[Any]
+    issue: sa.Select[Any]
+
+
+def _ask(session: Session, asking: _Asking, issue_id: int | None, **values: Any) -> sa.CursorResult[Any]:
+    if issue_id is None:
+        return execute(session, asking.automatic, values)
+    return execute(session, asking.issue, {"issue_id": issue_id, **values})
+
+
+def _asking(question: sa.Select[Any]) -> _Asking:
+    due = question.where(DELIVERY.c.due_at <= sa.bindparam("now"))
+    of_issue = DELIVERY.c.issue_id == sa.bindparam("issue_id")
+    return _Asking(automatic=due.where(DELIVERY.c.issue_id.is_(None)), issue=due.where(of_issue))
+
+
+class _Moment(sa.TypeDecorator[datetime]):
+    """A time that thousands of rows have in common, and that is read once."""
+
+    impl = DELIVERY.c.queued_at.type
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        reading = super().result_processor(dialect, coltype)
+        return reading and lru_cache(maxsize=1000)(reading)
+
+
+class _Kind(sa.TypeDecorator[DeliveryKind]):
+    """The column's own type, without a look at each row's word."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        return {kind.value: kind for kind in DeliveryKind}.__getitem__
+
+
+_WANTED = {
+    DeliveryKind.ISSUE: {SubscriptionStatus.CONFIRMED},
+    DeliveryKind.WELCOME: {SubscriptionStatus.CONFIRMED},
+    DeliveryKind.CONFIRMATION: {SubscriptionStatus.PENDING},
+    DeliveryKind.NOTICE: set(SubscriptionStatus),
+}
+
+_suppressed = sa.exists().where(
+    col(Suppression.address_hash) == _subscriber.c.address_hash, holds(_edition.c.publication_id)
+)
+_agreed = sa.or_(
+    *(sa.and_(DELIVERY.c.kind == kind, _subscription.c.status.in_(statuses)) for kind, statuses in _WANTED.items())
+)
+_is_wanted = sa.or_(DELIVERY.c.kind == DeliveryKind.TEST, sa.and_(_agreed, sa.not_(_suppressed)))
+
+_DUE = _asking(
+    sa.select(  # what a Claim holds, in its order; then whether there is one
+        DELIVERY.c.id,
+        DELIVERY.c.attempts + 1,
+        sa.type_coerce(DELIVERY.c.kind, _Kind),
+        DELIVERY.c.message_id,
+        DELIVERY.c.edition_id,
+        DELIVERY.c.subscription_id,
+        DELIVERY.c.consent_id,
+        _subscription.c.language,
+        sa.func.coalesce(_subscriber.c.address, DELIVERY.c.recipient),
+        DELIVERY.c.destination,
+        sa.type_coerce(DELIVERY.c.queued_at, _Moment),
+        sa.type_coerce(_is_wanted, sa.Integer),
+    )
+    .select_from(DELIVERY)
+    .join(_edition, _edition.c.id == DELIVERY.c.edition_id)
+    .outerjoin(_subscription, _subscription.c.id == DELIVERY.c.subscription_id)
+    .outerjoin(_subscriber, _subscriber.c.id == _subscription.c.subscriber_id)
+    .order_by(DELIVERY.c.due_at, DELIVERY.c.id)
+    .limit(sa.bindparam("limit"))
+    .with_for_update(of=DELIVERY, skip_locked=True)  # PostgreSQL: workers share the work; SQLite has one writer
+)
+_ANY_DUE = _asking(sa.select(DELIVERY.c.id).limit(1))

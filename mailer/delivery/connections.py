@@ -61,9 +61,14 @@ class Connections:
         """Envelopes whose verdict is on its way."""
         return sum(session.busy for session in self._sessions)
 
+    @property
+    def can_open(self) -> bool:
+        """Whether the relay's number and health allow one more connection."""
+        return not self.is_resting and len(self._sessions) + len(self._opening) < self.relay.connections
+
     def open_another(self) -> None:
-        """Begins to open one more connection, if the relay's number and health allow."""
-        if not self.is_resting and len(self._sessions) + len(self._opening) < self.relay.connections:
+        """Begins to open one more connection, if it can."""
+        if self.can_open:
             _keep(self._opening, asyncio.create_task(self._open()))
 
     async def _open(self) -> None:

@@ -8,7 +8,7 @@ Every command written adds the reply it expects to a queue, and replies are matc
 recipient a transaction, so a reply belongs to one delivery. Anything unexpected ends the connection, and each
 transaction is settled as far as it is certain:
 
-    refused before                       the refusal stands
+    refused before, connection lost      the refusal stands
     its last octet was written           unanswered at the dot: the relay may have it
     not so far                           unanswered before: the relay has not got it
 
@@ -228,6 +228,9 @@ class Pipeline(asyncio.Protocol):
             for heard in self._reader.feed(data):
                 self._hear(heard)
         except Violation as violation:
+            for transaction, _ in self._expected:  # what it said of them may have been about another
+                if transaction:
+                    transaction.refusal = None
             self._end(Reply(Stage.CONNECT, None, f"the relay did not keep to SMTP: {violation}"))
             return
         if self.ended is None:
@@ -244,32 +247,28 @@ class Pipeline(asyncio.Protocol):
             return
         if not self._expected:
             raise Violation(f"it said {heard.code} when nothing was asked")
-        transaction, stage = self._expected.popleft()
+        transaction, stage = self._expected[0]
+        _check(transaction, stage, heard)
+        self._expected.popleft()
         if transaction is None:
-            if heard.code != 250:
-                raise Violation(f"it answered RSET with {heard.code}")
-        elif stage is Stage.DOT:
-            self._hear_verdict(transaction, heard)
+            return
+        if stage is Stage.DOT:
+            self._finish(transaction, transaction.refusal or Reply(Stage.DOT, heard.code, heard.text))
         else:
             self._hear_word(transaction, stage, heard)
 
     def _hear_word(self, transaction: _Transaction, stage: Stage, heard: Heard) -> None:
         """The answer to MAIL, RCPT or DATA."""
-        yes = 3 if stage is Stage.DATA else 2
-        kind = heard.code // 100
-        if kind not in (yes, 4, 5) or (yes == 3 and kind == 3 and heard.code != 354):
-            raise Violation(f"it answered {stage.upper()} with {heard.code}")
-        if kind != yes and transaction.refusal is None:
+        if heard.code >= 400 and transaction.refusal is None:
             transaction.refusal = Reply(stage, heard.code, heard.text)
         transaction.stage = _NEXT[stage]
         if self._mode is Pipelining.OFF and transaction.refusal:
             self._unsent.clear()
             self._fail(transaction)
+        elif stage is Stage.DATA and heard.code == 354:
+            self._write_content(transaction)
         elif stage is Stage.DATA:
-            if kind == 3:
-                self._write_content(transaction)
-            else:
-                self._fail(transaction)
+            self._fail(transaction)
 
     def _fail(self, transaction: _Transaction) -> None:
         """Ends a transaction before its content."""
@@ -287,23 +286,6 @@ class Pipeline(asyncio.Protocol):
         else:
             transaction.content_written = True
             self._write([*transaction.envelope.content, b".\r\n"])
-
-    def _hear_verdict(self, transaction: _Transaction, heard: Heard) -> None:
-        """The answer to the content."""
-        kind = heard.code // 100
-        if kind not in (2, 4, 5):
-            raise self._out_of_step(transaction, f"it answered the content with {heard.code}")
-        if kind == 2 and heard.octets.startswith((b"2.1.0", b"2.1.5")):  # RFC 3463 §3.2: of addresses, not of content
-            raise self._out_of_step(transaction, "its answers are out of step")
-        if kind == 2 and transaction.refusal:
-            raise self._out_of_step(transaction, "it took what it had refused")
-        self._finish(transaction, transaction.refusal or Reply(Stage.DOT, heard.code, heard.text))
-
-    def _out_of_step(self, transaction: _Transaction, what: str) -> Violation:
-        """Puts it back, so that the end of the connection settles it as not known."""
-        transaction.refusal = None
-        self._expected.appendleft((transaction, Stage.DOT))
-        return Violation(what)
 
     def _finish(self, transaction: _Transaction, reply: Reply) -> None:
         now = self._loop.time()
@@ -388,4 +370,18 @@ class Pipeline(asyncio.Protocol):
             self._timer = self._loop.call_later(left, self._look)
 
 
+def _check(transaction: _Transaction | None, stage: Stage, heard: Heard) -> None:
+    """Whether this can be the answer to what was asked. Raises Violation."""
+    kind = heard.code // 100
+    if heard.code not in _YES[stage] and (kind not in (4, 5) or transaction is None):
+        raise Violation(f"it answered {_WORDS[stage]} with {heard.code}")
+    if stage is Stage.DOT and kind == 2 and transaction:
+        if transaction.refusal:
+            raise Violation("it took what it had refused")
+        if heard.octets.startswith((b"2.1.0", b"2.1.5")):  # RFC 3463 §3.2: of addresses, never of content
+            raise Violation("its answers are out of step")
+
+
+_YES = {stage: {250, 251, 252} for stage in Stage} | {Stage.DATA: {354}}
+_WORDS = {**{stage: stage.upper() for stage in Stage}, Stage.CONNECT: "RSET", Stage.DOT: "the content"}
 _NEXT = {Stage.MAIL: Stage.RCPT, Stage.RCPT: Stage.DATA, Stage.DATA: Stage.DOT}

@@ -40,6 +40,10 @@ SIGNED_TOGETHER = 8
 """Mails that one thread signs in a row."""
 
 
+Places = list[tuple[Connections, int]]
+Taken = list[tuple[Connections, list[Ready]]]
+
+
 class Sender:
     """Sends whatever is due until it is stopped."""
 
@@ -89,8 +93,11 @@ class Sender:
             relay.tidy()
         answers = self._answers[:]
         places = [(relay, self._places(relay)) for relay in self._relays]
+        can_open = any(relay.can_open for relay in self._relays)
+        if not answers and not can_open and not any(number for _, number in places):
+            return False
         try:
-            taken, more = await self._in_ledger_thread(answers, places)
+            taken, more = await self._in_ledger_thread(answers, places, can_open)
         except DatabaseError as error:
             log.error("database: %s", error, extra={"action": "turn"})
             await asyncio.sleep(POLL_SECONDS)
@@ -106,15 +113,12 @@ class Sender:
     def _places(self, relay: Connections) -> int:
         return max(relay.free - self._composing.get(relay, 0), 0)
 
-    async def _in_ledger_thread(
-        self, answers: list[Answer], places: list[tuple[Connections, int]]
-    ) -> tuple[list[tuple[Connections, list[Ready]]], bool]:
-        return await asyncio.get_running_loop().run_in_executor(self._ledger_thread, self._book, answers, places)
+    async def _in_ledger_thread(self, answers: list[Answer], places: Places, can_open: bool) -> tuple[Taken, bool]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._ledger_thread, self._book, answers, places, can_open)
 
-    def _book(
-        self, answers: list[Answer], places: list[tuple[Connections, int]]
-    ) -> tuple[list[tuple[Connections, list[Ready]]], bool]:
-        """The transaction. Returns the claims and whether there is more to do than there were places."""
+    def _book(self, answers: list[Answer], places: Places, can_open: bool) -> tuple[Taken, bool]:
+        """The transaction. Returns the claims, and whether there is more to do than there were places."""
         now = self._clock()
         wanted = sum(number for _, number in places)
         if not answers:
@@ -122,15 +126,16 @@ class Sender:
                 due = ledger.has_due(session, now)
             if not due or not wanted:
                 return [], due
-        taken = list[tuple[Connections, list[Ready]]]()
+        taken = Taken()
         with self._database.write() as session:
             self._record(session, answers)
             for relay, number in places:
-                claims = ledger.claim(session, worker_id=self._worker_id, relay=relay.relay.name, limit=number, now=now)
+                name = relay.relay.name
+                claims = ledger.claim(session, worker_id=self._worker_id, relay=name, limit=number, now=now)
                 if claims:
                     taken.append((relay, self._composer.load(session, claims)))
                 wanted -= len(claims)
-            more = not wanted and ledger.has_due(session, now)
+            more = can_open and not wanted and ledger.has_due(session, now)
         return taken, more
 
     def _record(self, session: Session, answers: list[Answer]) -> None:
@@ -216,5 +221,5 @@ class Sender:
     async def _keep_answers(self) -> None:
         answers = self._answers[:]
         with contextlib.suppress(DatabaseError):
-            await self._in_ledger_thread(answers, [])
+            await self._in_ledger_thread(answers, [], False)
             del self._answers[: len(answers)]

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -65,11 +65,13 @@ def record(session: Session, answers: Sequence[Answer]) -> None:
 def _first_tries(session: Session, answers: Sequence[Answer]) -> Mapping[int, datetime]:
     """When those that are refused for now were first tried: patience counts from there, not from a long queue."""
     deferred = [each.claim.delivery_id for each in answers if each.action.consequence is Consequence.DEFER]
-    return {row[0]: row[1] for row in execute(session, _TRIED, {"ids": listed(deferred)})} if deferred else {}
+    if not deferred:
+        return {}
+    return {row.delivery_id: row.tried for row in execute(session, _TRIED, {"ids": listed(deferred)})}
 
 
 _TRIED = (
-    sa.select(ATTEMPT.c.delivery_id, sa.func.min(ATTEMPT.c.started_at, type_=ATTEMPT.c.started_at.type))
+    sa.select(ATTEMPT.c.delivery_id, sa.func.min(ATTEMPT.c.started_at, type_=ATTEMPT.c.started_at.type).label("tried"))
     .where(among(ATTEMPT.c.delivery_id, IDS), ATTEMPT.c.outcome.is_distinct_from(AttemptOutcome.UNSENT))
     .group_by(ATTEMPT.c.delivery_id)
 )
@@ -163,21 +165,26 @@ _CLOSE = (
 
 def _written(session: Session, answers: Sequence[Answer]) -> str:
     """The answers as _FIELDS, in JSON."""
-    dialect = session.get_bind().dialect
-    moment = ATTEMPT.c.finished_at.type.dialect_impl(dialect).bind_processor(dialect) or str
+    as_text = _MOMENTS[session.get_bind().dialect.name]
     return json.dumps(
         [
             (
-                answer.claim.delivery_id,
-                answer.claim.number,
-                str(moment(answer.at)),
-                _EVENTS[answer.action.consequence][1].value,
-                answer.relay,
-                answer.reply.stage.value,
-                answer.reply.code,
-                answer.reply.enhanced,
-                answer.reply.text.replace("\0", "")[:MAX_REPLY],
+                claim.delivery_id,
+                claim.number,
+                as_text(at),
+                _EVENTS[action.consequence][1],
+                relay,
+                reply.stage,
+                reply.code,
+                reply.enhanced,
+                reply.text.replace("\0", "")[:MAX_REPLY],
             )
-            for answer in answers
+            for claim, reply, action, relay, at in answers
         ]
     )
+
+
+_MOMENTS: Mapping[str, Callable[[datetime], str]] = {
+    "sqlite": lambda at: at.replace(tzinfo=None).isoformat(" ", "microseconds"),  # as SQLAlchemy writes it
+    "postgresql": datetime.isoformat,
+}

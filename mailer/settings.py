@@ -75,7 +75,8 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[list[str], NoDecode] = []
     mail_domain: str
 
-    relay_host: str = Field(min_length=1)
+    relays: Path | None = None
+    relay_host: str | None = Field(default=None, min_length=1)
     relay_port: int = Field(default=587, ge=1, le=65535)
     relay_username: str | None = None
     relay_password: SecretStr | None = None
@@ -137,10 +138,21 @@ class Settings(BaseSettings):
             raise ValueError("MAILER_RELAY_USERNAME and MAILER_RELAY_PASSWORD go together; set both or neither")
         return self
 
+    @model_validator(mode="after")
+    def _there_is_one_way_out(self) -> Self:
+        if (self.relays is None) == (self.relay_host is None):
+            raise ValueError(
+                "MAILER_RELAY_HOST and MAILER_RELAYS are both set; keep one"
+                if self.relays
+                else "MAILER_RELAY_HOST is not set. Put it in .env or the environment; .env.example explains it"
+            )
+        return self
+
     @property
     def tls_policy(self) -> TlsPolicy:
         """The policy in force: what is set, else off for a relay on this machine and required for any other."""
-        return self.relay_tls or (TlsPolicy.OFF if _is_loopback(self.relay_host) else TlsPolicy.REQUIRED)
+        near = self.relay_host is not None and is_loopback(self.relay_host)
+        return self.relay_tls or (TlsPolicy.OFF if near else TlsPolicy.REQUIRED)
 
     @property
     def secret_keys(self) -> list[str]:
@@ -202,7 +214,8 @@ def _line(problem: Any) -> str:
     return f"{variable}: {message}."
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine, so that what is said to it is heard by nobody else."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

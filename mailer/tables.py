@@ -305,6 +305,14 @@ class Worker(SQLModel, table=True):
     ended_at: datetime | None = None
 
 
+class Departures(SQLModel, table=True):
+    """How many mails a relay was given in five minutes, where it may not be given as many as it takes."""
+
+    relay: str = Field(primary_key=True)
+    began_at: datetime = Field(primary_key=True)
+    messages: int
+
+
 class UserRole(enum.StrEnum):
     EDITOR = "editor"
     OPERATOR = "operator"

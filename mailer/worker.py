@@ -17,11 +17,10 @@ from mailer.app import App
 from mailer.database import DatabaseError
 from mailer.delivery import launch, workers
 from mailer.delivery.composer import Composer
+from mailer.delivery.relays import ways_of
 from mailer.delivery.sender import Sender
-from mailer.delivery.session import Relay
 from mailer.errors import MailerError
 from mailer.rendering import dkim
-from mailer.settings import Settings
 from mailer.tables import Publication
 
 log = logging.getLogger(__name__)
@@ -29,28 +28,13 @@ log = logging.getLogger(__name__)
 TICK = timedelta(seconds=1)
 
 
-def relay_of(settings: Settings) -> Relay:
-    """The way out that the settings describe."""
-    password = settings.relay_password
-    return Relay(
-        name=f"{settings.relay_host}:{settings.relay_port}",
-        host=settings.relay_host,
-        port=settings.relay_port,
-        tls=settings.tls_policy,
-        username=settings.relay_username,
-        password=password.get_secret_value() if password else None,
-        connections=settings.relay_connections,
-        pipelining=settings.relay_pipelining,
-        window=settings.relay_window,
-        timeout_seconds=settings.relay_timeout_seconds,
-    )
-
-
 class Worker:
-    """Runs until stop(). One a process; on SQLite one a database. Raises DkimError for a key that cannot be used."""
+    """Runs until stop(). One a process; on SQLite one a database. Raises DkimError for a key and SettingsError for a
+    file of relays that cannot be used."""
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._ways = ways_of(app.settings)
         self._keys = dkim.load_keys(app.settings.dkim_keys)
         self._sender: Sender | None = None
         self._stopped = asyncio.Event()
@@ -67,7 +51,7 @@ class Worker:
             sender = self._sender = Sender(
                 database=app.database,
                 composer=Composer(app.settings, app.tokens, self._keys),
-                relays=[relay_of(app.settings)],
+                ways=self._ways,
                 clock=app.clock,
                 worker_id=worker_id,
             )

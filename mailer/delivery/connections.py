@@ -43,7 +43,9 @@ class Connections:
         self._opening = set[asyncio.Task[None]]()
         self._closing = set[asyncio.Task[None]]()
         self._failures = 0
-        self._rest_until = clock()
+        self._rest_until = self._filled_at = clock()
+        self._tokens = 1.0
+        self.given = 0  # mails, for the balance of weights
 
     # Work
 
@@ -53,8 +55,22 @@ class Connections:
 
     @property
     def free(self) -> int:
-        """Places for mail now."""
-        return 0 if self.is_resting else sum(session.free for session in self._sessions)
+        """Places for mail now, as far as the relay's rate allows."""
+        if self.is_resting:
+            return 0
+        places = sum(session.free for session in self._sessions)
+        return min(places, self._allowed_now()) if self.relay.limits.per_second else places
+
+    def _allowed_now(self) -> int:
+        """What the rate has left: a second's worth at most, so that a pause is not made up for in a burst."""
+        rate, now = self.relay.limits.per_second or 0.0, self._clock()
+        self._tokens = min(self._tokens + (now - self._filled_at).total_seconds() * rate, max(rate, 1.0))
+        self._filled_at = now
+        return int(self._tokens)
+
+    def rest(self, until: datetime) -> None:
+        """Nothing more for this relay until then: what it may be given is used up."""
+        self._rest_until = max(self._rest_until, until)
 
     @property
     def busy(self) -> int:
@@ -83,6 +99,8 @@ class Connections:
     def submit(self, mails: Sequence[tuple[Claim, Envelope]]) -> None:
         """Sends, spread over the connections that have places. Where none is left, the relay has not got it."""
         at = 0
+        self.given += len(mails)
+        self._tokens -= len(mails)
         sessions = sorted((session for session in self._sessions if session.free), key=_places)
         for turn, session in enumerate(sessions):
             share = -(-(len(mails) - at) // (len(sessions) - turn))

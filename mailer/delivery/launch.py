@@ -113,6 +113,15 @@ def keep(session: Session, issue: Issue, edition_id: int, message: Message, now:
     return row.id
 
 
+def stop(session: Session, message_id: int) -> str | None:
+    """Pauses the issue of this message while it is going out. Returns its slug; None where somebody was faster."""
+    issue = session.get_one(Issue, session.get_one(tables.Message, message_id).issue_id)
+    if issue.status is not IssueStatus.SENDING:
+        return None
+    issues.apply(session, issue, IssueEvent.PAUSE)
+    return issue.slug
+
+
 def has_unfinished(session: Session) -> bool:
     """Whether finish() has anything to look at."""
     going = select(Issue.id).where(Issue.status == IssueStatus.SENDING)

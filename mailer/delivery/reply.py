@@ -234,9 +234,17 @@ def wait(reply: Reply, attempt: int, delivery_id: int) -> timedelta:
     Spread by up to a fifth, differently for each delivery and the same on every machine, so that those refused
     together do not come back together.
     """
-    asked = _HINT.search(reply.text)
+    asked = asked_to_wait(reply)
     if asked:
-        hint = int(asked.group(1)) * _UNITS[asked.group(2).lower()]
-        return min(max(hint, timedelta(seconds=1)), timedelta(days=1))
+        return asked
     base = _WAITS[min(attempt, len(_WAITS)) - 1]
     return base * (1 + (delivery_id * 2654435761 % 1000) / 5000)
+
+
+def asked_to_wait(reply: Reply) -> timedelta | None:
+    """What the server's words say about when to come again: "try again in 5 minutes"."""
+    asked = _HINT.search(reply.text)
+    if not asked:
+        return None
+    hint = int(asked.group(1)) * _UNITS[asked.group(2).lower()]
+    return min(max(hint, timedelta(seconds=1)), timedelta(days=1))

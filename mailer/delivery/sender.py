@@ -10,20 +10,24 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from sqlmodel import Session
 
 from mailer.clock import Clock
 from mailer.database import Database, DatabaseError
-from mailer.delivery import ledger
+from mailer.delivery import launch, ledger, pacing, tally
+from mailer.delivery.breaker import Breaker
 from mailer.delivery.composer import Composer, Ready
 from mailer.delivery.connections import Connections
+from mailer.delivery.destinations import Destinations
 from mailer.delivery.ledger import Answer, Claim
+from mailer.delivery.relays import Ways
 from mailer.delivery.reply import OURS, Action, Consequence, Reply, Stage, meaning
 from mailer.delivery.reply import action as action_for
-from mailer.delivery.session import Envelope, Relay
+from mailer.delivery.session import Envelope
+from mailer.delivery.states import DeliveryStatus
 from mailer.errors import MailerError
 from mailer.subscribers import suppression
 from mailer.tables import SuppressionReason
@@ -47,9 +51,7 @@ Taken = list[tuple[Connections, list[Ready]]]
 class Sender:
     """Sends whatever is due until it is stopped."""
 
-    def __init__(
-        self, *, database: Database, composer: Composer, relays: Sequence[Relay], clock: Clock, worker_id: int
-    ) -> None:
+    def __init__(self, *, database: Database, composer: Composer, ways: Ways, clock: Clock, worker_id: int) -> None:
         self._database, self._composer, self._clock = database, composer, clock
         self._worker_id = worker_id
         self._ledger_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
@@ -59,7 +61,9 @@ class Sender:
         self._answers = list[Answer]()
         self._composing = dict[Connections, int]()  # claims on their way to a connection
         self._tasks = set[asyncio.Task[None]]()
-        self._relays = [Connections(relay, clock, self._settled, self._woken.set) for relay in relays]
+        self._relays = [Connections(relay, clock, self._settled, self._woken.set) for relay in ways.relays]
+        self._destinations = Destinations(ways.destinations)
+        self._breaker = Breaker()
 
     def wake(self) -> None:
         """There may be something due. Call from the loop's thread."""
@@ -92,7 +96,7 @@ class Sender:
         for relay in self._relays:
             relay.tidy()
         answers = self._answers[:]
-        places = [(relay, self._places(relay)) for relay in self._relays]
+        places = [(relay, self._places(relay)) for relay in self._in_turn()]
         can_open = any(relay.can_open for relay in self._relays)
         if not answers and not can_open and not any(number for _, number in places):
             return False
@@ -109,6 +113,13 @@ class Sender:
             for relay in self._relays:
                 relay.open_another()
         return bool(answers or taken)
+
+    def _in_turn(self) -> list[Connections]:
+        """Who is asked first: the one that is furthest behind its weight. Those of weight 0 only where no other can."""
+        healthy = [relay for relay in self._relays if relay.relay.weight and not relay.is_resting]
+        if not healthy:
+            return [relay for relay in self._relays if not relay.relay.weight]
+        return sorted(healthy, key=lambda relay: relay.given / relay.relay.weight)
 
     def _places(self, relay: Connections) -> int:
         return max(relay.free - self._composing.get(relay, 0), 0)
@@ -130,13 +141,30 @@ class Sender:
         with self._database.write() as session:
             self._record(session, answers)
             for relay, number in places:
-                name = relay.relay.name
-                claims = ledger.claim(session, worker_id=self._worker_id, relay=name, limit=number, now=now)
+                claims = self._claim(session, relay, number, now)
                 if claims:
                     taken.append((relay, self._composer.load(session, claims)))
                 wanted -= len(claims)
             more = can_open and not wanted and ledger.has_due(session, now)
+        self._learn(answers)
         return taken, more
+
+    def _claim(self, session: Session, relay: Connections, places: int, now: datetime) -> list[Claim]:
+        """As many as there are places and as the relay may be given."""
+        allowed = pacing.allowance(session, relay.relay, now) if places else None
+        if allowed == 0:
+            relay.rest(now + pacing.SPAN)
+            log.info("relay %s has been given all it may be given for now", relay.relay.name)
+        claims = ledger.claim(
+            session,
+            worker_id=self._worker_id,
+            relay=relay.relay.name,
+            limit=places if allowed is None else min(places, allowed),
+            now=now,
+            departure=self._destinations.departure,
+        )
+        pacing.spend(session, relay.relay, len(claims), now)
+        return claims
 
     def _record(self, session: Session, answers: list[Answer]) -> None:
         ledger.record(session, answers)
@@ -144,6 +172,23 @@ class Sender:
             if answer.action.suppress and answer.claim.subscription_id:
                 suppression.dead_address(
                     session, answer.claim.subscription_id, SuppressionReason.BOUNCE, answer.reply.text, answer.at
+                )
+
+    def _learn(self, answers: list[Answer]) -> None:
+        """What answers say beyond their own delivery: a destination wants to be spared, an issue has to stop."""
+        stops = dict[int, str]()
+        for claim, reply, _, _, at in answers:
+            self._destinations.heard(claim.destination, reply, at)
+            if claim.message_id and (why := self._breaker.heard(claim.message_id, reply)):
+                stops[claim.message_id] = why
+        for message_id, why in stops.items():
+            with self._database.write() as session:
+                slug = launch.stop(session, message_id)
+            if slug:
+                log.error(
+                    "issue %s is paused: %s. See mailer log --issue %s; go on with: mailer issue resume %s",
+                    *(slug, why, slug, slug),
+                    extra={"action": "issue-stopped"},
                 )
 
     # From claim to answer
@@ -212,8 +257,18 @@ class Sender:
         for relay in self._relays:
             await relay.close()
         await self._keep_answers()
+        await asyncio.get_running_loop().run_in_executor(self._ledger_thread, self._say_what_remains)
         self._signing_threads.shutdown()
         self._ledger_thread.shutdown()
+
+    def _say_what_remains(self) -> None:
+        with contextlib.suppress(DatabaseError), self._database.read() as session:
+            for slug, counted in tally.unfinished(session, self._clock()):
+                uncertain = counted.counts[DeliveryStatus.UNCERTAIN]
+                log.info(
+                    "issue %s: %d of %d readers remain, %d of them uncertain; the next worker goes on",
+                    *(slug, counted.remaining, counted.total, uncertain),
+                )
 
     def _under_way(self) -> int:
         return sum(relay.busy for relay in self._relays) + sum(self._composing.values())

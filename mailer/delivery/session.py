@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import cast
 
 import aiosmtplib
@@ -18,9 +19,25 @@ from mailer.delivery.pipeline import Envelope, Pipeline, Settle
 from mailer.delivery.reply import Reply, Stage
 from mailer.settings import Pipelining, TlsPolicy
 
-__all__ = ["Envelope", "Relay", "RelayUnusable", "Session"]
+__all__ = ["Envelope", "Limits", "Relay", "RelayUnusable", "Session"]
 
 _GOODBYE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much a relay may be given. None: as much as it takes."""
+
+    per_second: float | None = None
+    per_hour: int | None = None
+    per_day: int | None = None
+    warm_up_from: date | None = None  #: UTC; from this day a new address gets `warm_up_first_day`, doubled each day
+    warm_up_first_day: int = 200
+
+    @property
+    def are_counted(self) -> bool:
+        """Whether the database counts what the relay is given."""
+        return bool(self.per_hour or self.per_day or self.warm_up_from)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +54,8 @@ class Relay:
     pipelining: Pipelining = Pipelining.CHUNKING  #: the most that is used of what the relay offers
     window: int = 16  #: messages a connection may have under way: what a crash can leave uncertain
     timeout_seconds: float = 60
+    weight: int = 1  #: its share among several; 0: only when no other can
+    limits: Limits = Limits()
 
 
 class RelayUnusable(Exception):

@@ -53,6 +53,14 @@ def tally(session: Session, issue_id: int, now: datetime) -> Tally:
     return tallies(session, [issue], now)[0] if issue else Tally(counts=dict.fromkeys(DeliveryStatus, 0))
 
 
+def unfinished(session: Session, now: datetime) -> list[tuple[str, Tally]]:
+    """The issues that are going out or paused, by their slugs, as far as anything of them remains."""
+    rows = sa.select(Issue).where(col(Issue.status).in_((IssueStatus.SENDING, IssueStatus.PAUSED)))
+    issues = session.execute(rows).scalars().all()
+    counted = zip(issues, tallies(session, issues, now), strict=True)
+    return [(issue.slug, tally) for issue, tally in counted if tally.remaining]
+
+
 def tallies(session: Session, issues: Sequence[Issue], now: datetime) -> list[Tally]:
     """The same for several issues, in their order: one walk over their deliveries."""
     counted = _counts(session, [issue.id for issue in issues if issue.id is not None])

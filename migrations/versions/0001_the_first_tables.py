@@ -62,6 +62,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("address_hash", name=op.f("uq_subscriber_address_hash")),
     )
     op.create_table(
+        "departures",
+        sa.Column("relay", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("began_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("messages", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("relay", "began_at", name=op.f("pk_departures")),
+    )
+    op.create_table(
         "worker",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
@@ -444,6 +451,7 @@ def downgrade() -> None:
     op.drop_table("edition")
     op.drop_table("api_token")
     op.drop_table("worker")
+    op.drop_table("departures")
     op.drop_table("subscriber")
     op.drop_table("staff")
     op.drop_table("publication")

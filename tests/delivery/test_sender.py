@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from mailer.app import App
 from mailer.delivery import workers
 from mailer.delivery.composer import Composer
+from mailer.delivery.relays import Ways
 from mailer.delivery.sender import Sender
 from mailer.delivery.session import Relay
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
@@ -39,7 +40,7 @@ async def sending(app: App, relay: Relay) -> AsyncIterator[Sender]:
     sender = Sender(
         database=app.database,
         composer=Composer(app.settings, app.tokens),
-        relays=[relay],
+        ways=Ways((relay,)),
         clock=app.clock,
         worker_id=worker_id,
     )

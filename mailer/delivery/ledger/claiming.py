@@ -1,7 +1,8 @@
 """Claiming: an Attempt is written and the Delivery is `sending`, before the first byte may leave."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col
 
 from mailer.delivery.ledger.enqueuing import holds
-from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, WORKER, execute, listed, move
+from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, WORKER, execute, listed, move, postpone
 from mailer.delivery.states import DeliveryEvent
 from mailer.errors import MailerError
 from mailer.issues.states import IssueStatus
@@ -47,22 +48,35 @@ class Claim(NamedTuple):
     queued_at: datetime
 
 
-def claim(session: Session, *, worker_id: int, relay: str, limit: int, now: datetime) -> list[Claim]:
+Departure = Callable[[str, datetime], datetime | None]
+"""When a mail to this destination may leave; None: now."""
+
+
+def claim(
+    session: Session, *, worker_id: int, relay: str, limit: int, now: datetime, departure: Departure | None = None
+) -> list[Claim]:
     """Takes up to `limit` due deliveries: automatic mail first, then the issues that are going out.
 
     Each reader is looked at again: who left, or was suppressed, since the delivery was written is withdrawn here.
-    Raises LeaseLost.
+    Those whose destination is to be spared are put off until their `departure`. Raises LeaseLost.
     """
-    if limit > 0:
-        _hold_lease(session, worker_id)
     claims = list[Claim]()
+    if limit <= 0:
+        return claims
+    _hold_lease(session, worker_id)
+    seen = 0
     for issue_id in _streams(session):
-        while len(claims) < limit:
+        while len(claims) < limit and seen < _SEEN_AT_MOST + limit:
             rows = _ask(session, _DUE, issue_id, now=now, limit=limit - len(claims)).all()
             if not rows:
                 break
-            claims += _take(session, rows, worker_id, relay, now)
+            seen += len(rows)
+            claims += _take(session, _ready(session, rows, now, departure), worker_id, relay, now)
     return claims
+
+
+_SEEN_AT_MOST = 5000
+"""Rows that one claim withdraws or puts off, so that its transaction ends soon; the next goes on."""
 
 
 def has_due(session: Session, now: datetime) -> bool:
@@ -83,10 +97,25 @@ _ALIVE = (
 )
 
 
-def _take(session: Session, rows: Sequence[Any], worker_id: int, relay: str, now: datetime) -> list[Claim]:
+def _ready(session: Session, rows: Sequence[Any], now: datetime, departure: Departure | None) -> list[Claim]:
+    """Those that are still wanted and may leave now."""
     claims = [Claim._make(row[:-1]) for row in rows if row[-1]]
     if len(claims) < len(rows):
         move(session, DeliveryEvent.WITHDRAW, [row[0] for row in rows if not row[-1]], now)
+    if departure is None:
+        return claims
+    later = defaultdict[datetime, list[int]](list)
+    for claim in claims:
+        at = departure(claim.destination, now)
+        if at:  # by the second: a group is one statement
+            later[at.replace(microsecond=0) + timedelta(seconds=1)].append(claim.delivery_id)
+    for at, ids in later.items():
+        postpone(session, ids, at)
+    put_off = {each for ids in later.values() for each in ids}
+    return [claim for claim in claims if claim.delivery_id not in put_off] if put_off else claims
+
+
+def _take(session: Session, claims: list[Claim], worker_id: int, relay: str, now: datetime) -> list[Claim]:
     if claims:
         ids = [claim.delivery_id for claim in claims]
         move(session, DeliveryEvent.CLAIM, ids, now, attempts=1)

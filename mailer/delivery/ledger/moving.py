@@ -10,7 +10,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlmodel import Session
 
-from mailer.delivery.states import TRANSITIONS, DeliveryEvent, DeliveryStatus, IllegalTransition
+from mailer.delivery.states import TRANSITIONS, WAITING, DeliveryEvent, DeliveryStatus, IllegalTransition
 from mailer.tables import metadata
 
 DELIVERY = metadata.tables["delivery"]
@@ -90,3 +90,11 @@ def _moving(event: DeliveryEvent) -> sa.Update:
 
 
 _MOVES = {event: _moving(event) for event in TRANSITIONS}
+
+
+def postpone(session: Session, ids: Sequence[int], due_at: datetime) -> None:
+    """Waiting deliveries go on waiting, until then."""
+    execute(session, _POSTPONE, {"ids": listed(ids), "due_at": due_at})
+
+
+_POSTPONE = sa.update(DELIVERY).where(AMONG_IDS, DELIVERY.c.status.in_(WAITING)).values(due_at=sa.bindparam("due_at"))

@@ -33,14 +33,14 @@ def relay_at(port: int, **changes: object) -> Relay:
 
 
 @asynccontextmanager
-async def sending(app: App, relay: Relay) -> AsyncIterator[Sender]:
+async def sending(app: App, ways: Relay | Ways) -> AsyncIterator[Sender]:
     """A worker's sender at work; stopped and drained at the end."""
     with app.database.write() as session:
         worker_id = workers.register(session, app.clock(), alone=True)
     sender = Sender(
         database=app.database,
         composer=Composer(app.settings, app.tokens),
-        ways=Ways((relay,)),
+        ways=ways if isinstance(ways, Ways) else Ways((ways,)),
         clock=app.clock,
         worker_id=worker_id,
     )

@@ -48,7 +48,7 @@ def enqueue_issue(session: Session, issue: Issue, messages: Mapping[int, int], n
 def _hold(session: Session, issue_id: int, messages: Mapping[int, int]) -> None:
     """Nobody else enqueues the issue until the transaction has ended, and its messages are what they are said to be.
 
-    A foreign key would look at the same few rows a million times.
+    It stands for three foreign keys, which would look at the same few rows a million times.
     """
     execute(session, sa.select(col(Issue.id)).where(col(Issue.id) == issue_id).with_for_update(key_share=True))
     written = sa.select(col(Message.edition_id), col(Message.id)).where(col(Message.issue_id) == issue_id)

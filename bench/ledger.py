@@ -130,7 +130,12 @@ def seed(database: Database, readers: int) -> None:
                 sa.text(statement.format(**words)),
                 {"readers": readers, "domains": DOMAINS, "suppressed": SUPPRESSED, "now": words["now"]},
             )
-    if not database.is_sqlite:  # what autovacuum does within a minute; SQLite has nothing of the kind
+    analyze(database)
+
+
+def analyze(database: Database) -> None:
+    """What PostgreSQL's autovacuum does within a minute; SQLite has nothing of the kind."""
+    if not database.is_sqlite:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("ANALYZE")
 
@@ -256,6 +261,7 @@ def settle(database: Database, worker_id: int, done: int) -> None:
             ),
             values,
         )
+    analyze(database)
 
 
 def size(database: Database) -> int:

@@ -4,7 +4,8 @@
     python bench/ledger.py --json --database postgresql            on the PostgreSQL that the tests use
     python bench/ledger.py --json --database postgresql+psycopg://USER:PASSWORD@HOST/EMPTY
 
-Every time is that of a whole transaction, commit included, as the sender runs it: durable on disk when it ends.
+Every time is that of a whole transaction, commit included, as the sender runs it: durable on disk when it ends. How
+much of it was the commit, which waits for the disk, stands beside it.
 Progress goes to stderr; the last line of stdout is one JSON object.
 """
 
@@ -23,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlmodel import Session
 
 from mailer.database import Database
 from mailer.delivery import ledger, workers
@@ -128,7 +130,12 @@ def seed(database: Database, readers: int) -> None:
                 sa.text(statement.format(**words)),
                 {"readers": readers, "domains": DOMAINS, "suppressed": SUPPRESSED, "now": words["now"]},
             )
-    if not database.is_sqlite:  # what autovacuum does within a minute; SQLite has nothing of the kind
+    analyze(database)
+
+
+def analyze(database: Database) -> None:
+    """What PostgreSQL's autovacuum does within a minute; SQLite has nothing of the kind."""
+    if not database.is_sqlite:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("ANALYZE")
 
@@ -196,27 +203,43 @@ def measure(database: Database, readers: int) -> dict[str, object]:
 
 def rounds(database: Database, worker_id: int, readers: int) -> dict[str, object]:
     """Medians with the span between the first and the last decile."""
-    claiming, recording = list[float](), list[float]()
-    claims = list[Claim]()
-
-    def claim() -> None:
-        with database.write() as session:
-            claims[:] = ledger.claim(session, worker_id=worker_id, relay="relay", limit=CLAIM, now=NOW)
-
-    def record(some: list[Claim]) -> None:
-        at = NOW + timedelta(seconds=1)
-        answers = [
-            Answer(claim=each, reply=ACCEPTED, action=ACTIONS[meaning(ACCEPTED)], relay="relay", at=at) for each in some
-        ]
-        with database.write() as session:
-            ledger.record(session, answers)
-
+    claiming, recording = Times(), Times()
     for _ in range(max(2, min(25, readers // 10 // CLAIM))):
-        claiming.append(timed(claim))
+        with claiming.transaction(database) as session:
+            claims = ledger.claim(session, worker_id=worker_id, relay="relay", limit=CLAIM, now=NOW)
         assert len(claims) == CLAIM
         for at in range(0, CLAIM, RECORD):
-            recording.append(timed(lambda some=claims[at : at + RECORD]: record(some)))  # type: ignore[misc]
-    return {f"claim_{CLAIM}_ms": spread(claiming), f"record_{RECORD}_ms": spread(recording)}
+            answers = [answer_to(each) for each in claims[at : at + RECORD]]
+            with recording.transaction(database) as session:
+                ledger.record(session, answers)
+    return {
+        f"claim_{CLAIM}_ms": spread(claiming.whole),
+        f"claim_{CLAIM}_commit_ms": spread(claiming.commit),
+        f"record_{RECORD}_ms": spread(recording.whole),
+        f"record_{RECORD}_commit_ms": spread(recording.commit),
+    }
+
+
+def answer_to(claim: Claim) -> Answer:
+    action = ACTIONS[meaning(ACCEPTED)]
+    return Answer(claim=claim, reply=ACCEPTED, action=action, relay="relay", at=NOW + timedelta(seconds=1))
+
+
+class Times:
+    """Seconds that transactions took, and their commits alone."""
+
+    def __init__(self) -> None:
+        self.whole, self.commit = list[float](), list[float]()
+
+    @contextlib.contextmanager
+    def transaction(self, database: Database) -> Iterator[Session]:
+        began = time.perf_counter()
+        with database.write() as session:
+            yield session
+            done = time.perf_counter()
+        ended = time.perf_counter()
+        self.whole.append(ended - began)
+        self.commit.append(ended - done)
 
 
 def settle(database: Database, worker_id: int, done: int) -> None:
@@ -238,6 +261,7 @@ def settle(database: Database, worker_id: int, done: int) -> None:
             ),
             values,
         )
+    analyze(database)
 
 
 def size(database: Database) -> int:

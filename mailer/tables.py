@@ -228,7 +228,11 @@ class DeliveryKind(enum.StrEnum):
 
 
 class Delivery(SQLModel, table=True):
-    """One mail to one reader, written before anything of it is sent. The row decides."""
+    """One mail to one reader, written before anything of it is sent. The row decides.
+
+    Issue, edition and message are referred to without a foreign key: each would cost PostgreSQL 5 s in a million rows.
+    The ledger looks once for all the deliveries of an issue, and nothing deletes what they refer to.
+    """
 
     __table_args__ = (
         UniqueConstraint("subscription_id", "issue_id"),  # every reader gets every issue once
@@ -258,8 +262,8 @@ class Delivery(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_BIG)
     kind: DeliveryKind = Field(sa_type=_one_of(DeliveryKind, "kind", check=False))
-    issue_id: int | None = None  # this and the next two refer without a foreign key: each costs PostgreSQL 5 s a
-    edition_id: int  # million rows, and the ledger looks once for all of an issue's (enqueuing)
+    issue_id: int | None = None
+    edition_id: int
     message_id: int | None = None  #: None: rendered from its kind's template
     subscription_id: int | None = Field(default=None, foreign_key="subscription.id", ondelete="SET NULL")
     consent_id: int | None = Field(default=None, foreign_key="consent.id", ondelete="SET NULL")
@@ -273,7 +277,10 @@ class Delivery(SQLModel, table=True):
 
 
 class Attempt(SQLModel, table=True):
-    """One try at one delivery, on disk before its first byte is on the wire. Open while `outcome` is NULL."""
+    """One try at one delivery, on disk before its first byte is on the wire. Open while `outcome` is NULL.
+
+    Without foreign keys: a claim writes attempts from deliveries that it has locked, for a worker that it has locked.
+    """
 
     __table_args__ = (
         UniqueConstraint("delivery_id", "number"),
@@ -282,9 +289,9 @@ class Attempt(SQLModel, table=True):
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_BIG)
-    delivery_id: int = Field(foreign_key="delivery.id", sa_type=_BIG)
+    delivery_id: int = Field(sa_type=_BIG)
     number: int  #: 1, 2, 3 …
-    worker_id: int = Field(foreign_key="worker.id")
+    worker_id: int
     relay: str
     started_at: datetime
     finished_at: datetime | None = None

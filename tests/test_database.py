@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlmodel import select
+from sqlmodel import Session, select
 
-from mailer.database import Database, DatabaseError, SchemaError
+from mailer.database import BUSY_SECONDS, Database, DatabaseError, SchemaError
 from mailer.tables import Edition, Publication, metadata
+from tests.conftest import PostgreSQL
 
 
 def test_the_migrations_build_exactly_the_tables(database: Database) -> None:
@@ -123,6 +124,51 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="not an SQLite database"):
         Database(f"sqlite:///{tmp_path / 'notes.txt'}").migrate()
     assert (tmp_path / "notes.txt").read_text().startswith("not a database")
+
+
+@pytest.mark.postgresql
+def test_a_postgresql_where_nobody_answers_is_said_to_be_away(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="Is PostgreSQL running, and is the folder of its socket right"):
+        Database(f"postgresql+psycopg://mailer@/mailer?host={tmp_path}").check_reachable()
+    with pytest.raises(DatabaseError, match="Is PostgreSQL running, and is the port right"):
+        Database("postgresql+psycopg://mailer@127.0.0.1:1/mailer").check_reachable()
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(("name", "user"), [("absent", "postgres"), ("postgres", "nobody")])
+def test_a_database_or_user_that_the_server_does_not_have_is_said_to_be_missing(
+    postgresql: PostgreSQL, name: str, user: str
+) -> None:
+    with pytest.raises(DatabaseError, match="has no such database or user"):
+        Database(postgresql.url(name, user)).check_reachable()
+
+
+@pytest.mark.postgresql
+def test_an_empty_postgresql_says_what_to_type(postgresql: PostgreSQL) -> None:
+    database = Database(postgresql.url("postgres"))
+    with pytest.raises(DatabaseError, match=r"no tables yet\. Type: mailer migrate"), database.read() as session:
+        session.exec(select(Publication)).first()
+    database.engine.dispose()
+
+
+@pytest.mark.postgresql
+def test_rows_that_another_program_holds_are_said_to_be_held(database: Database, publication: Publication) -> None:
+    with database.write() as holding:
+        holding.exec(select(Publication).with_for_update()).one()
+        held = pytest.raises(DatabaseError, match="another program held the rows")
+        with held, database.write() as session:
+            _look_impatiently(session)
+
+
+def _look_impatiently(session: Session) -> None:
+    session.connection().exec_driver_sql("SET LOCAL lock_timeout = 1")
+    session.exec(select(Publication).with_for_update()).one()
+
+
+@pytest.mark.postgresql
+def test_nobody_waits_for_a_lock_without_end(database: Database) -> None:
+    with database.read() as session:
+        assert session.connection().exec_driver_sql("SHOW lock_timeout").scalar() == f"{BUSY_SECONDS}s"
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "oracle+x://y"])

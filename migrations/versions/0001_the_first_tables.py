@@ -407,8 +407,6 @@ def upgrade() -> None:
             "outcome = 'uncertain' OR outcome = 'unsent'",
             name=op.f("ck_attempt_outcome"),
         ),
-        sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_attempt_delivery_id_delivery")),
-        sa.ForeignKeyConstraint(["worker_id"], ["worker.id"], name=op.f("fk_attempt_worker_id_worker")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),
         sa.UniqueConstraint("delivery_id", "number", name=op.f("uq_attempt_delivery_id_number")),
         postgresql_with={"fillfactor": 50},

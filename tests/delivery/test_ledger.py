@@ -450,6 +450,17 @@ def test_a_cancelled_issue_withdraws_what_has_not_started(
         assert ledger.is_finished(session, issue_id)
 
 
+@pytest.mark.postgresql
+def test_postgresql_knows_at_once_how_many_are_due(
+    database: Database, subscribe: Subscribe, going_out: GoingOut
+) -> None:
+    subscribe(*(f"r{number}@example.org" for number in range(20)))
+    going_out()
+    with database.read() as session:
+        known = "SELECT reltuples FROM pg_class WHERE relname = 'delivery'"
+        assert session.connection().exec_driver_sql(known).scalar() == 20
+
+
 @pytest.mark.sqlite
 def test_a_claim_walks_an_index_and_not_the_table(
     database: Database, subscribe: Subscribe, going_out: GoingOut, claim: Claiming

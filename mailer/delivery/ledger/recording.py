@@ -49,7 +49,8 @@ def record(session: Session, answers: Sequence[Answer]) -> None:
     if not answers:
         return
     first_tries = _first_tries(session, answers)
-    if execute(session, _CLOSE, {"answers": _written(session, answers)}).rowcount != len(answers):
+    values = {"ids": listed(each.claim.delivery_id for each in answers), "answers": _written(session, answers)}
+    if execute(session, _CLOSE, values).rowcount != len(answers):
         if _were_taken_over(session, answers):
             raise LeaseLost
         raise IllegalTransition(DeliveryStatus.QUEUED, _next(answers[0], first_tries)[0])
@@ -158,7 +159,11 @@ _ANSWERED = {name: _as_column(position, name) for position, name in enumerate(_F
 _KEY = ("delivery_id", "number")
 _CLOSE = (
     sa.update(ATTEMPT)
-    .where(*(ATTEMPT.c[name] == _ANSWERED[name] for name in _KEY), ATTEMPT.c.outcome.is_(None))
+    .where(
+        among(ATTEMPT.c.delivery_id, IDS),  # said twice: PostgreSQL does not look into the list before it plans
+        *(ATTEMPT.c[name] == _ANSWERED[name] for name in _KEY),
+        ATTEMPT.c.outcome.is_(None),
+    )
     .values({name: field for name, field in _ANSWERED.items() if name not in _KEY})
 )
 

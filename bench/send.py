@@ -53,7 +53,7 @@ class Scene:
     chunking: bool = True
     tls: bool = False
     dkim: bool = False
-    who: tuple[str, ...] = ("ours", "smtp-source", "nodemailer", "aiosmtplib", "mailman")
+    who: tuple[str, ...] = ("ours", "smtp-source", "nodemailer", "nodemailer, composing", "aiosmtplib", "mailman")
 
     def __str__(self) -> str:
         words = [self.part, f"{self.size // 1000} KB", f"{self.rtt_ms:g} ms", f"sink {self.receiver}"]
@@ -170,6 +170,7 @@ class Bench:
             contestants.ours("ours, two workers", self._templates, "postgresql", 2, settings),
             contestants.smtp_source(),
             contestants.nodemailer(),
+            contestants.nodemailer(composing=True),
             contestants.aiosmtplib(),
             contestants.mailman(),
         ]

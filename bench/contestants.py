@@ -92,7 +92,10 @@ def smtp_source() -> Contestant:
         with Process([str(word) for word in command]) as process:
             yield Sending([process], lambda: load.messages if process.wait(60) == 0 else 0)
 
-    return Contestant("smtp-source", start, lambda: postfix_program("smtp-source") and None)
+    def missing() -> None:
+        postfix_program("smtp-source")
+
+    return Contestant("smtp-source", start, missing)
 
 
 SMTP_SOURCE_HEAD = 200
@@ -113,7 +116,8 @@ def nodemailer(*, composing: bool = False) -> Contestant:
             "composing": composing,
             "dkim": {"domain": domain, "selector": selector, "file": str(load.dkim)} if load.dkim else None,
         }
-        with Process(["node", ROOT / "bench" / "nodemailer.mjs", json.dumps(wanted)]) as process:
+        command: list[str | Path] = ["node", ROOT / "bench" / "nodemailer.mjs", json.dumps(wanted)]
+        with Process(command) as process:
             yield Sending([process], lambda: _said(process))
 
     def missing() -> None:

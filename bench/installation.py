@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import col, select
@@ -55,14 +56,21 @@ class Installation:
         }
         self.environment = {f"MAILER_{name.upper()}": value for name, value in values.items()}
         self.environment["PYTHONPATH"] = str(ROOT)
-        self._values = values
+        self._values: dict[str, Any] = values
 
     def app(self) -> App:
         return assemble(Settings(_env_file=None, **self._values))
 
     def worker(self) -> Process:
         """Starts `mailer worker`."""
-        return Process([sys.executable, "-m", "mailer", "worker"], environment=self.environment, folder=self.folder)
+        return self._process("-m", "mailer", "worker")
+
+    def workers(self) -> Process:
+        """Starts bench/workers.py: one after the other, quickly."""
+        return self._process(str(ROOT / "bench" / "workers.py"))
+
+    def _process(self, *words: str) -> Process:
+        return Process([sys.executable, *words], environment=self.environment, folder=self.folder, asked=True)
 
 
 @contextlib.contextmanager

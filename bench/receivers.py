@@ -49,19 +49,12 @@ class Stat:
         self._file = self._socket.makefile("rwb")
         self._file.readline()
 
-    def __call__(self) -> tuple[int, int]:
-        return self._ask("XSTAT")
-
-    def wait(self, messages: int) -> tuple[int, int]:
-        """Returns when so many have come (own sink only)."""
-        return self._ask(f"XWAIT {messages}")
-
     def close(self) -> None:
         self._file.close()
         self._socket.close()
 
-    def _ask(self, command: str) -> tuple[int, int]:
-        self._file.write(f"{command}\r\n".encode())
+    def __call__(self) -> tuple[int, int]:
+        self._file.write(b"XSTAT\r\n")
         self._file.flush()
         found = re.search(rb"msgs=(\d+) bytes=(\d+)", self._file.readline())
         if not found:
@@ -133,7 +126,7 @@ def postfix(host: str, folder: Path) -> Iterator[Receiver]:
     folder.chmod(0o755)
     (settings / "main.cf").write_text(_MAIN.format(host=host, folder=folder, log=logged))
     (settings / "master.cf").write_text(_MASTER.format(host=host, port=port))
-    act = [program, "-c", settings]
+    act = [program, "-c", str(settings)]
     began = subprocess.run([*act, "start"], capture_output=True, text=True, check=False)
     try:
         if began.returncode:

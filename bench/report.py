@@ -1,7 +1,7 @@
 """From kept runs to medians, ratios and tables; nothing is typed by hand."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ class Target:
     """A number to reach: `who`'s rate over `other`'s, at least; or its round trips a message, at most."""
 
     what: str
-    scene: dict[str, object]
+    scene: Mapping[str, object]
     who: str = "ours"
     other: str | None = None
     at_least: float | None = None

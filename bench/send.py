@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 
 from bench import contestants, receivers, report, ways
@@ -122,7 +121,7 @@ def main() -> None:
         with bench:
             result = bench.run()
     RESULTS.mkdir(exist_ok=True)
-    path = wanted.results or RESULTS / f"send-{datetime.fromisoformat(result['at']):%Y%m%d-%H%M%S}.json"
+    path = wanted.results or RESULTS / f"send-{system_clock():%Y%m%d-%H%M%S}.json"
     path.write_text(json.dumps(result, indent=1))
     say(f"kept in {path}")
     print(json.dumps(report.summary(result) | {"results": str(path)}) if wanted.json else report.markdown(result))
@@ -254,12 +253,12 @@ class Bench:
             messages = max(2 * messages, min(20 * messages, round(run.rate * 1.5)))
 
     def _messages(self, rate: float) -> int:
-        return max(60, round(rate * self._wanted.seconds / (1 - WARM), -1))
+        return max(60, round(rate * float(self._wanted.seconds) / (1 - WARM)))
 
     def _run(
         self, scene: Scene, name: str, receiver: Receiver, address: tuple[str, int], messages: int, round_: int
     ) -> Run:
-        messages, self._runs = int(messages), self._runs + 1
+        self._runs += 1
         folder = self._folder / f"run{self._runs}"
         folder.mkdir()
         load = Load(

@@ -5,13 +5,12 @@
 Offers PIPELINING (RFC 2920), 8BITMIME, SMTPUTF8, CHUNKING (RFC 3030), ENHANCEDSTATUSCODES and, with a certificate,
 STARTTLS. A mail counts when its last octet has come, whether or not its reply can still be delivered.
 
-Two commands are its own: `XSTAT` answers `250 msgs=N bytes=N conns=N`; `XWAIT N` answers the same as soon as N mails
-have come. With --record each mail is a line in FILE: its recipient, a tab, its Message-ID; XSTAT and XWAIT flush it.
+One command is its own: `XSTAT` answers `250 msgs=N bytes=N conns=N`. With --record each mail is a line in FILE: its
+recipient, a tab, its Message-ID; XSTAT flushes it.
 """
 
 import argparse
 import asyncio
-import heapq
 import re
 import ssl
 from pathlib import Path
@@ -31,7 +30,6 @@ class Counts:
     def __init__(self, record: IO[bytes] | None) -> None:
         self.messages = self.octets = self.connections = 0
         self._record = record
-        self._waiting = list[tuple[int, int, "Connection"]]()
 
     def take(self, recipient: bytes, content: bytes | None, octets: int) -> None:
         self.messages += 1
@@ -39,19 +37,10 @@ class Counts:
         if self._record and content is not None:
             found = _MESSAGE_ID.search(content)
             self._record.write(recipient + b"\t" + (found[1] if found else b"") + b"\n")
-        while self._waiting and self._waiting[0][0] <= self.messages:
-            heapq.heappop(self._waiting)[2].say(self.told())
 
     @property
     def records(self) -> bool:
         return self._record is not None
-
-    def wait(self, messages: int, asker: "Connection") -> None:
-        heapq.heappush(self._waiting, (messages, id(asker), asker))
-        while self._waiting[0][0] <= self.messages:
-            heapq.heappop(self._waiting)[2].say(self.told())
-            if not self._waiting:
-                break
 
     def told(self) -> bytes:
         if self._record:
@@ -163,8 +152,6 @@ class Connection(asyncio.Protocol):
                 self._replies += b"250 2.0.0 Ok\r\n"
             case b"XSTAT":
                 self._replies += self._counts.told()
-            case b"XWAIT":
-                self._counts.wait(int(line.split()[1]), self)
             case b"STARTTLS" if self._tls:
                 self.say(bytes(self._replies) + b"220 2.0.0 Go ahead\r\n")
                 self._replies.clear()

@@ -36,7 +36,7 @@ class Way:
             yield receiver.host, receiver.port
             return
         to = f"{receiver.host}:{receiver.port}"
-        command = [sys.executable, ROOT / "bench" / "delay.py", "127.0.0.1:0", to, str(self.rtt_ms)]
+        command: list[str | Path] = [sys.executable, ROOT / "bench" / "delay.py", "127.0.0.1:0", to, str(self.rtt_ms)]
         with Process(command, environment={"PYTHONPATH": str(ROOT)}) as process:
             yield "127.0.0.1", int(process.line().split()[1])
 

@@ -116,7 +116,7 @@ def nodemailer(*, composing: bool = False) -> Contestant:
             "composing": composing,
             "dkim": {"domain": domain, "selector": selector, "file": str(load.dkim)} if load.dkim else None,
         }
-        command: list[str | Path] = ["node", ROOT / "bench" / "nodemailer.mjs", json.dumps(wanted)]
+        command = ["node", str(ROOT / "bench" / "nodemailer.mjs"), json.dumps(wanted)]
         with Process(command) as process:
             yield Sending([process], lambda: _said(process))
 
@@ -141,7 +141,7 @@ def aiosmtplib() -> Contestant:
         mail = load.folder / "mail"
         head = "From: Bench <editors@example.org>\r\nSubject: A week in Vadaliny\r\nMIME-Version: 1.0\r\n\r\n"
         mail.write_bytes((head + _lines(load.size - 210).replace("\n", "\r\n")).encode())
-        command = [sys.executable, ROOT / "bench" / "plain.py", json.dumps(_described(load, mail))]
+        command = [sys.executable, str(ROOT / "bench" / "plain.py"), json.dumps(_described(load, mail))]
         with Process(command, environment={"PYTHONPATH": str(ROOT)}) as process:
             yield Sending([process], lambda: _said(process))
 
@@ -159,7 +159,7 @@ def mailman() -> Contestant:
         text = load.folder / "text"
         text.write_text(_lines(load.size - 900))
         wanted = {**_described(load, text), "folder": str(load.folder)}
-        with Process([python, ROOT / "bench" / "verp.py", json.dumps(wanted)]) as process:
+        with Process([str(python), str(ROOT / "bench" / "verp.py"), json.dumps(wanted)]) as process:
             yield Sending([process], lambda: _said(process))
 
     def missing() -> None:

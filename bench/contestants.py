@@ -157,7 +157,7 @@ def mailman() -> Contestant:
         if load.tls or load.dkim:
             raise Absent("not compared with TLS or DKIM")
         text = load.folder / "text"
-        text.write_text(_lines(load.size - 900))
+        text.write_text(_lines(load.size - 190))
         wanted = {**_described(load, text), "folder": str(load.folder)}
         with Process([str(python), str(ROOT / "bench" / "verp.py"), json.dumps(wanted)]) as process:
             yield Sending([process], lambda: _said(process))

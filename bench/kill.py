@@ -11,9 +11,9 @@ The sink counts by recipient and Message-ID. A reader it has not seen is lost; e
 duplicate, and must be listed in the send log as sent again after an uncertain attempt, under the same Message-ID.
 
 Progress goes to stderr. The last line of stdout is one JSON object; `allowed` is kills × connections × depth, where
-depth is how many mails one connection may have under way. Exit code 1: somebody was lost, there are more duplicates
-than allowed, or one that the log does not list. On PostgreSQL each new worker first waits for the dead one's lease
-to lapse before it gets what that left open (mailer.delivery.workers.LEASE); SQLite's lock dies with its process.
+depth is how many mails one connection may have under way (MAILER_RELAY_WINDOW). Exit code 1: somebody was lost, there
+are more duplicates than allowed, or one that the log does not list. On PostgreSQL what a dead worker left open waits
+until its lease lapses (mailer.delivery.workers.LEASE); SQLite's lock dies with its process.
 """
 
 import argparse
@@ -33,12 +33,11 @@ from pathlib import Path
 
 from bench import receivers
 from bench.installation import Installation, Templates, opened, resent, tally
-from bench.processes import Failed, Process, until
+from bench.processes import Failed, Process, end_on_sigterm, until
 from bench.receivers import Receiver
 from mailer.delivery.states import UNFINISHED, DeliveryStatus
 
 SIZE = 3_000
-CONNECTIONS = 10
 PAUSE_SECONDS = 0.02
 """Up to so long after a kill's moment it comes: not always right after a mail was counted."""
 
@@ -75,6 +74,7 @@ class Verdict:
 
 def main() -> None:
     wanted = arguments()
+    end_on_sigterm()
     try:
         with tempfile.TemporaryDirectory(prefix="mailer-kill-", dir=wanted.folder) as folder:
             verdict = kill(
@@ -82,7 +82,6 @@ def main() -> None:
                 readers=wanted.readers,
                 kills=wanted.kills,
                 database=wanted.database,
-                depth=wanted.depth,
                 chance=random.Random(wanted.seed),
                 settings=dict(each.split("=", 1) for each in wanted.setting),
                 say=lambda words: print(words, file=sys.stderr, flush=True),
@@ -103,15 +102,10 @@ def arguments() -> argparse.Namespace:
     add("--kills", type=int, default=100)
     add("--json", action="store_true", help="print one JSON object last")
     add("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    add("--depth", type=int, default=DEPTH, help="mails that one connection may have under way")
     add("--seed", type=int, help="for the same moments again")
     add("--folder", help="where the database is made; by default the system's")
     add("--setting", action="append", default=[], metavar="NAME=VALUE", help="a setting of mailer's, without MAILER_")
     return parser.parse_args()
-
-
-DEPTH = 1
-"""Mails that one connection may have under way: plain sessions send one after the other."""
 
 
 def kill(
@@ -120,14 +114,12 @@ def kill(
     readers: int,
     kills: int,
     database: str = "sqlite",
-    depth: int = DEPTH,
     chance: random.Random,
     settings: dict[str, str],
     say: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Runs the test in `folder`. Raises Failed where it cannot be brought to its end."""
     record = folder / "taken"
-    settings = {"relay_connections": str(CONNECTIONS), **settings}
     with contextlib.ExitStack() as stack:
         say(f"{readers:,} readers, {kills} kills")
         templates = stack.enter_context(Templates(folder))
@@ -135,6 +127,7 @@ def kill(
         sink = stack.enter_context(receivers.own("127.0.0.1", options=["--record", record]))
         relay = {"relay_host": sink.host, "relay_port": str(sink.port), "relay_tls": "off"}
         installation = Installation(folder, url, {**relay, **settings})
+        in_force = installation.app().settings
         began = time.monotonic()
         killing = Killing(installation, sink, say)
         moments = [chance.randrange(readers) for _ in range(kills)]
@@ -144,7 +137,7 @@ def kill(
         with opened(installation.app()) as opened_database:
             listed = resent(opened_database)
     taken = read(record)
-    connections = int(settings["relay_connections"])
+    connections, depth = in_force.relay_connections, in_force.relay_window
     return Verdict(
         readers=readers,
         kills=killing.kills,

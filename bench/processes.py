@@ -3,7 +3,9 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -110,6 +112,11 @@ class Process:
                 with contextlib.suppress(OSError):
                     pipe.close()
         self._words.close()
+
+
+def end_on_sigterm() -> None:
+    """So that what was started is ended too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def until(seconds: float, every: float = 0.01) -> Iterator[None]:

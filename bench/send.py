@@ -25,7 +25,7 @@ from pathlib import Path
 from bench import contestants, receivers, report, ways
 from bench.contestants import Contestant, Load
 from bench.installation import Templates
-from bench.processes import ROOT, Failed, until
+from bench.processes import ROOT, Failed, end_on_sigterm, until
 from bench.receivers import Absent, Receiver
 from bench.ways import Way
 from mailer.clock import system_clock
@@ -116,6 +116,7 @@ def main() -> None:
     if wanted.markdown is not None:
         print(report.markdown(json.loads(_results_file(wanted.markdown).read_text())))
         return
+    end_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="mailer-bench-") as folder:
         bench = Bench(wanted, Path(folder))
         with bench:

@@ -142,7 +142,7 @@ def aiosmtplib() -> Contestant:
         head = "From: Bench <editors@example.org>\r\nSubject: A week in Vadaliny\r\nMIME-Version: 1.0\r\n\r\n"
         mail.write_bytes((head + _lines(load.size - 210).replace("\n", "\r\n")).encode())
         command = [sys.executable, str(ROOT / "bench" / "plain.py"), json.dumps(_described(load, mail))]
-        with Process(command, environment={"PYTHONPATH": str(ROOT)}) as process:
+        with Process(command) as process:
             yield Sending([process], lambda: _said(process))
 
     return Contestant("aiosmtplib", start, lambda: None)

@@ -55,7 +55,6 @@ class Installation:
             **settings,
         }
         self.environment = {f"MAILER_{name.upper()}": value for name, value in values.items()}
-        self.environment["PYTHONPATH"] = str(ROOT)
         self._values: dict[str, Any] = values
 
     def app(self) -> App:

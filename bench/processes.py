@@ -39,7 +39,7 @@ class Process:
             stdin=subprocess.PIPE if asked else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._words,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
             cwd=folder,
         )
 

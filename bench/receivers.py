@@ -66,7 +66,7 @@ class Stat:
 def own(host: str, *, before: Sequence[str] = (), options: Sequence[str | Path] = ()) -> Iterator[Receiver]:
     """`before`: a command to start it by."""
     command = [*before, sys.executable, ROOT / "bench" / "sink.py", f"{host}:0", *options]
-    with Process(command, environment={"PYTHONPATH": str(ROOT)}) as process:
+    with Process(command) as process:
         yield from _asked(host, int(process.line().split()[1]), process)
 
 

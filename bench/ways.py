@@ -37,7 +37,7 @@ class Way:
             return
         to = f"{receiver.host}:{receiver.port}"
         command: list[str | Path] = [sys.executable, ROOT / "bench" / "delay.py", "127.0.0.1:0", to, str(self.rtt_ms)]
-        with Process(command, environment={"PYTHONPATH": str(ROOT)}) as process:
+        with Process(command) as process:
             yield "127.0.0.1", int(process.line().split()[1])
 
 

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import contestants, receivers, report, ways
 from bench.contestants import Contestant, Load
@@ -86,16 +87,16 @@ class Run:
 
 def scenes(wanted: argparse.Namespace) -> list[Scene]:
     every = [
-        *(Scene(part="loopback", size=size) for size in (3_000, 30_000)),
+        *(Scene(part="loopback", size=size) for size in (30_000, 3_000)),
+        *(
+            Scene(part="delay", size=size, rtt_ms=rtt, chunking=chunking, who=_FAR)
+            for rtt in (80, 20)
+            for size in (30_000, 3_000)
+            for chunking in (True, False)
+        ),
         Scene(part="dkim", size=30_000, dkim=True, who=("ours", "ours, two workers", "nodemailer")),
         *(Scene(part="tls", size=30_000, receiver="own", tls=tls, who=("ours", "nodemailer")) for tls in (False, True)),
         *(Scene(part="relays", size=30_000, receiver=each, who=_POSTFIX) for each in ("smtp-sink", "postfix")),
-        *(
-            Scene(part="delay", size=size, rtt_ms=rtt, chunking=chunking, who=_FAR)
-            for rtt in (20, 80)
-            for size in (3_000, 30_000)
-            for chunking in (True, False)
-        ),
     ]
     parts = set(wanted.only) & set(PARTS)
     return [
@@ -117,13 +118,11 @@ def main() -> None:
         print(report.markdown(json.loads(_results_file(wanted.markdown).read_text())))
         return
     end_on_sigterm()
-    with tempfile.TemporaryDirectory(prefix="mailer-bench-") as folder:
-        bench = Bench(wanted, Path(folder))
-        with bench:
-            result = bench.run()
-    RESULTS.mkdir(exist_ok=True)
     path = wanted.results or RESULTS / f"send-{system_clock():%Y%m%d-%H%M%S}.json"
-    path.write_text(json.dumps(result, indent=1))
+    path.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mailer-bench-") as folder, Bench(wanted, Path(folder)) as bench:
+        for result in bench.run():
+            path.write_text(json.dumps(result, indent=1))
     say(f"kept in {path}")
     print(json.dumps(report.summary(result) | {"results": str(path)}) if wanted.json else report.markdown(result))
     if report.invalid(result):
@@ -196,8 +195,9 @@ class Bench:
         say(f"skipped: {what}: {reason}")
         self._skipped[what] = str(reason)
 
-    def run(self) -> dict[str, object]:
-        made = []
+    def run(self) -> Iterator[dict[str, Any]]:
+        """Everything so far, after each scene."""
+        at, made = system_clock().isoformat(), []
         for scene in scenes(self._wanted):
             say(f"== {scene}")
             try:
@@ -205,9 +205,17 @@ class Bench:
                     made.append({"scene": asdict(scene), "runs": self._rounds(scene, receiver, address)})
             except (Absent, Failed) as reason:
                 self._skip(str(scene), reason)
+            yield self._result(at, made)
+
+    def _result(self, at: str, made: list[dict[str, Any]]) -> dict[str, Any]:
         return {
-            "at": system_clock().isoformat(),
-            "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+            "at": at,
+            "machine": {
+                "cpus": os.cpu_count(),
+                "load": os.getloadavg(),
+                "system": platform.platform(),
+                "python": platform.python_version(),
+            },
             "rounds": self._wanted.rounds,
             "seconds": self._wanted.seconds,
             "connections": CONNECTIONS,

@@ -5,6 +5,7 @@ size on the wire needs. The database is made once for a number of readers and co
 deliveries is not part of a run (bench/ledger.py measures that).
 """
 
+import argparse
 import contextlib
 import secrets
 import shutil
@@ -78,6 +79,14 @@ def opened(app: App) -> Iterator[Database]:
         yield app.database
     finally:
         app.database.engine.dispose()
+
+
+def setting(words: str) -> tuple[str, str]:
+    """NAME=VALUE of a command line. Raises ArgumentTypeError for a name that mailer does not know."""
+    name, is_given, value = words.partition("=")
+    if not is_given or name not in Settings.model_fields:
+        raise argparse.ArgumentTypeError(f"{words!r} is not NAME=VALUE of a setting, such as relay_window=4")
+    return name, value
 
 
 def tally(database: Database) -> dict[str, int]:

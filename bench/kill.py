@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import receivers
-from bench.installation import Installation, Templates, opened, resent, tally
+from bench.installation import Installation, Templates, opened, resent, setting, tally
 from bench.processes import Failed, Process, end_on_sigterm, until
 from bench.receivers import Receiver
 from mailer.delivery.states import UNFINISHED, DeliveryStatus
@@ -83,7 +83,7 @@ def main() -> None:
                 kills=wanted.kills,
                 database=wanted.database,
                 chance=random.Random(wanted.seed),
-                settings=dict(each.split("=", 1) for each in wanted.setting),
+                settings=dict(wanted.setting),
                 say=lambda words: print(words, file=sys.stderr, flush=True),
             )
     except Failed as error:
@@ -104,7 +104,14 @@ def arguments() -> argparse.Namespace:
     add("--database", choices=("sqlite", "postgresql"), default="sqlite")
     add("--seed", type=int, help="for the same moments again")
     add("--folder", help="where the database is made; by default the system's")
-    add("--setting", action="append", default=[], metavar="NAME=VALUE", help="a setting of mailer's, without MAILER_")
+    add(
+        "--setting",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of mailer's, without MAILER_",
+    )
     return parser.parse_args()
 
 

@@ -203,7 +203,9 @@ def compiled(source: Path, folder: Path) -> Path:
     compiler, program = shutil.which("gcc") or shutil.which("cc"), folder / source.stem
     if compiler is None:
         raise Absent(f"no C compiler for {source.name}")
-    subprocess.run([compiler, "-O2", "-w", "-o", program, source], check=True)
+    made = subprocess.run([compiler, "-O2", "-w", "-o", program, source], capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise Absent(f"{source} does not compile: {made.stderr.strip()[-300:]}")
     return program
 
 

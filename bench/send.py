@@ -25,7 +25,7 @@ from typing import Any
 
 from bench import contestants, receivers, report, ways
 from bench.contestants import Contestant, Load
-from bench.installation import Templates
+from bench.installation import Templates, setting
 from bench.processes import ROOT, Failed, end_on_sigterm, until
 from bench.receivers import Absent, Receiver
 from bench.ways import Way
@@ -117,6 +117,8 @@ def main() -> None:
     if wanted.markdown is not None:
         print(report.markdown(json.loads(_results_file(wanted.markdown).read_text())))
         return
+    if not scenes(wanted):
+        sys.exit("Nothing is like that. Leave out --only, --rtt or --size; python bench/send.py --help lists them.")
     end_on_sigterm()
     path = wanted.results or RESULTS / f"send-{system_clock():%Y%m%d-%H%M%S}.json"
     path.parent.mkdir(exist_ok=True)
@@ -141,7 +143,14 @@ def arguments() -> argparse.Namespace:
     add("--size", type=int, action="append", default=[], metavar="OCTETS", help="only this size: 3000 or 30000")
     add("--sink-source", type=Path, metavar="FILE.c", help="a fast sink to compile, in place of bench/sink.py")
     add("--delay-source", type=Path, metavar="FILE.c", help="a delay between TAP devices, in place of bench/delay.py")
-    add("--setting", action="append", default=[], metavar="NAME=VALUE", help="a setting of mailer's, without MAILER_")
+    add(
+        "--setting",
+        type=setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of mailer's, without MAILER_",
+    )
     add("--results", type=Path, metavar="FILE", help="where to keep the runs; a new file in bench/results otherwise")
     return parser.parse_args()
 
@@ -150,6 +159,8 @@ def _results_file(name: str) -> Path:
     kept = sorted(RESULTS.glob("send-*.json"))
     if not name and not kept:
         sys.exit("There are no results yet. Type: python bench/send.py --json")
+    if name and not Path(name).is_file():
+        sys.exit(f"There is no {name}.")
     return Path(name) if name else kept[-1]
 
 
@@ -163,7 +174,7 @@ class Bench:
         self._skipped = dict[str, str]()
         self._dkim = DkimKey.new("bench", "example.org").save(folder / "dkim")
         self._programs = dict[Path, Path]()
-        settings = dict(each.split("=", 1) for each in wanted.setting)
+        settings = dict(wanted.setting)
         everybody = [
             contestants.ours("ours", self._templates, "sqlite", 1, settings),
             contestants.ours("ours, two workers", self._templates, "postgresql", 2, settings),

@@ -17,6 +17,10 @@ INSTALLED = ROOT / ".bench"
 """Where `make bench` puts what is not ours."""
 
 
+HEADS = {"smtp-source": 147, "nodemailer": 350, "nodemailer, composing": 380, "aiosmtplib": 162, "mailman": 106}
+"""Octets of the header that each writes above the text it is given."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Load:
     """What is to be sent, and where to."""
@@ -86,7 +90,7 @@ def smtp_source() -> Contestant:
             raise Absent("smtp-source knows neither TLS nor DKIM")
         command = [
             *(postfix_program("smtp-source"), "-d", "-s", load.connections, "-m", load.messages),
-            *("-l", load.size - SMTP_SOURCE_HEAD, "-f", "bounces@bounces.example.org", "-t", "reader@d1.example"),
+            *("-l", load.size - HEADS["smtp-source"], "-f", "bounces@bounces.example.org", "-t", "reader@d1.example"),
             f"inet:{load.host}:{load.port}",
         ]
         with Process([str(word) for word in command]) as process:
@@ -98,17 +102,14 @@ def smtp_source() -> Contestant:
     return Contestant("smtp-source", start, missing)
 
 
-SMTP_SOURCE_HEAD = 200
-"""Octets of the header that smtp-source writes above what it is told to send."""
-
-
 def nodemailer(*, composing: bool = False) -> Contestant:
     """Its pool, given whole mails; or composing each from its parts."""
+    name = "nodemailer, composing" if composing else "nodemailer"
 
     @contextlib.contextmanager
     def start(load: Load) -> Iterator[Sending]:
         text = load.folder / "text"
-        text.write_text(_lines(load.size - NODEMAILER_HEAD))
+        text.write_text(_lines(load.size - HEADS[name]))
         selector, _, domain = load.dkim.stem.partition("._domainkey.") if load.dkim else ("", "", "")
         wanted = {
             **_described(load, text),
@@ -126,11 +127,7 @@ def nodemailer(*, composing: bool = False) -> Contestant:
         if not (INSTALLED / "node_modules" / "nodemailer").is_dir():
             raise Absent("nodemailer is not installed: make bench does it, with npm")
 
-    return Contestant("nodemailer, composing" if composing else "nodemailer", start, missing)
-
-
-NODEMAILER_HEAD = 430
-"""Octets of the header above the text."""
+    return Contestant(name, start, missing)
 
 
 def aiosmtplib() -> Contestant:
@@ -140,7 +137,7 @@ def aiosmtplib() -> Contestant:
     def start(load: Load) -> Iterator[Sending]:
         mail = load.folder / "mail"
         head = "From: Bench <editors@example.org>\r\nSubject: A week in Vadaliny\r\nMIME-Version: 1.0\r\n\r\n"
-        mail.write_bytes((head + _lines(load.size - 210).replace("\n", "\r\n")).encode())
+        mail.write_bytes((head + _lines(load.size - HEADS["aiosmtplib"]).replace("\n", "\r\n")).encode())
         command = [sys.executable, str(ROOT / "bench" / "plain.py"), json.dumps(_described(load, mail))]
         with Process(command) as process:
             yield Sending([process], lambda: _said(process))
@@ -157,7 +154,7 @@ def mailman() -> Contestant:
         if load.tls or load.dkim:
             raise Absent("not compared with TLS or DKIM")
         text = load.folder / "text"
-        text.write_text(_lines(load.size - 190))
+        text.write_text(_lines(load.size - HEADS["mailman"]))
         wanted = {**_described(load, text), "folder": str(load.folder)}
         with Process([str(python), str(ROOT / "bench" / "verp.py"), json.dumps(wanted)]) as process:
             yield Sending([process], lambda: _said(process))
@@ -187,7 +184,8 @@ def _said(process: Process) -> int:
     return int(sent)
 
 
-def _lines(length: int) -> str:
-    """Text of so many octets in lines that no encoding is needed for, with the CR each gets on the wire counted."""
+def _lines(octets: int) -> str:
+    """Text that is so many octets on the wire, where each line ends in CRLF; nothing in it needs encoding."""
     line = "Nobody new was hired: the shifts were moved, and the quiet morning hours went.\n"[-77:]
-    return line * (length // (len(line) + 1))
+    full, rest = divmod(octets, len(line) + 1)
+    return line * full + "x" * max(rest - 2, 0) + "\n"

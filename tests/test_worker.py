@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlmodel import select
@@ -141,3 +144,18 @@ def _is_held(database: Database) -> bool:
             return False
     except workers.SecondWorker:
         return True
+
+
+async def start_worker(settings: Settings, relay: ScriptedRelay, folder: Path) -> asyncio.subprocess.Process:
+    environment = {
+        **os.environ,
+        "MAILER_DATABASE_URL": settings.database_url,
+        "MAILER_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "MAILER_ADDRESS_KEY": settings.address_key.get_secret_value(),
+        "MAILER_LINK_HOSTS": "https://news.example.org",
+        "MAILER_MAIL_DOMAIN": settings.mail_domain,
+        "MAILER_RELAY_HOST": "127.0.0.1",
+        "MAILER_RELAY_PORT": str(relay.port),
+        "MAILER_RELAY_CONNECTIONS": "4",
+    }
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "mailer", "worker", cwd=folder, env=environment)

@@ -1,10 +1,11 @@
 # make demo   everything at once, embedded          make test   everything that proves it
-# make lock   renew the pinned versions             make clean  remove the environment
+# make lock   renew the pinned versions             make bench  how fast, beside others: bench/README.md
+# make clean  remove the environments
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo test lint format lock pictures wheel clean
+.PHONY: demo test lint format lock pictures wheel bench bench-tools clean
 demo: .venv/.run
 	@$(BIN)/mailer demo $(ARGS)
 
@@ -19,6 +20,20 @@ format: .venv/.test
 
 pictures: .venv/.test
 	@$(BIN)/python docs/pictures/take.py pictures
+
+bench: .venv/.test bench-tools
+	@$(BIN)/python bench/send.py $(ARGS)
+	@$(BIN)/python bench/kill.py
+	@$(BIN)/python bench/memory.py
+
+# What is compared with: none of it is needed otherwise, and what cannot be installed is skipped, with the reason.
+bench-tools: .bench/node_modules .bench/mailman
+.bench/node_modules: bench/package.json bench/package-lock.json
+	@mkdir -p .bench && cp $^ .bench/
+	@npm ci --prefix .bench --silent --no-audit --no-fund && touch $@ || echo "nodemailer is not installed: npm ci failed"
+.bench/mailman: bench/mailman.txt | .venv/bin/python
+	@mkdir -p .bench && $(BIN)/python -m venv $@ && $@/bin/pip install -q --disable-pip-version-check -r $< \
+		&& touch $@ || echo "Mailman is not installed: pip install failed"
 
 wheel: .venv/.test
 	@$(BIN)/python -m hatchling build -t wheel
@@ -51,4 +66,4 @@ lock: .venv/.lock
 	@touch $@
 
 clean:
-	@rm -rf .venv dist .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .bench dist .mypy_cache .ruff_cache .hypothesis

@@ -1,12 +1,11 @@
-"""The worker: due issues begin, everybody gets theirs, and a worker that is killed is gone on from where it was."""
+"""The worker: due issues begin, everybody gets theirs. One that is killed: tests/test_kill.py."""
 
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,13 @@ from sqlmodel import select
 from mailer.app import App, assemble
 from mailer.database import Database
 from mailer.delivery import launch, workers
-from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.issues import issue as issues
 from mailer.issues.folder import read_folder
 from mailer.issues.states import IssueEvent, IssueStatus
 from mailer.rendering.decoded import parse, part
 from mailer.resources import resource
 from mailer.settings import Settings
-from mailer.tables import Attempt, Delivery, Issue, Message, Publication, Translation
+from mailer.tables import Issue, Message, Publication, Translation
 from mailer.worker import Worker
 from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
@@ -146,42 +144,6 @@ def _is_held(database: Database) -> bool:
             return False
     except workers.SecondWorker:
         return True
-
-
-@pytest.mark.sqlite  # on PostgreSQL its lease must lapse first: tests/delivery/test_workers.py
-@pytest.mark.parametrize("kills", [3])
-async def test_a_worker_that_is_killed_loses_nobody(
-    app: App,
-    publication: Publication,
-    scripted: ScriptedRelay,
-    subscribe: Subscribe,
-    kills: int,
-    tmp_path: Path,
-) -> None:
-    """Counted at the relay: everybody has it, and copies beyond the first are at most connections x window a kill."""
-    readers = [f"r{number}@example.org" for number in range(300)]
-    subscribe(*readers)
-    now = assemble(app.settings)  # the worker below lives in real time
-    issue_id = add_and_schedule(now, publication, datetime.now(UTC))
-    for kill in range(1, kills + 1):
-        process = await start_worker(app.settings, scripted, tmp_path)
-        await until(lambda kill=kill: len(scripted.taken) >= 300 * kill // (kills + 1))  # type: ignore[misc]
-        os.kill(process.pid, signal.SIGKILL)
-        await process.wait()
-    process = await start_worker(app.settings, scripted, tmp_path)
-    await until(lambda: status_of(now, issue_id) is IssueStatus.SENT, 60)
-    process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 20) == 0
-
-    copies = [len(scripted.taken[reader]) for reader in readers]
-    allowed = kills * 4 * 16  # connections x window
-    assert min(copies) == 1
-    assert sum(copies) - len(readers) <= allowed
-    with now.database.read() as session:
-        statuses = set(session.exec(select(Delivery.status)))
-        uncertain = session.exec(select(Attempt.id).where(Attempt.outcome == AttemptOutcome.UNCERTAIN)).all()
-    assert statuses == {DeliveryStatus.ACCEPTED}
-    assert sum(copies) - len(readers) <= len(uncertain) <= allowed
 
 
 async def start_worker(settings: Settings, relay: ScriptedRelay, folder: Path) -> asyncio.subprocess.Process:

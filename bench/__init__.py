@@ -1,0 +1,1 @@
+"""Measuring programs: what they compare and how, in README.md."""

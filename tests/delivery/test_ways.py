@@ -1,9 +1,11 @@
 """Several relays, limits, destinations and breakers, at work: what cannot leave now waits and is not lost."""
 
-import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlmodel import col, select
 
 from mailer.app import App
@@ -140,33 +142,37 @@ def issue_status(app: App, issue_id: int) -> IssueStatus:
         return session.get_one(Issue, issue_id).status
 
 
-@pytest.fixture
+@contextmanager
 def full_disk(app: App) -> Iterator[None]:
-    """SQLite's own word for a disk that is full: the database may not grow."""
-    with app.database.engine.connect() as connection:
+    """SQLite's own way to have no more room: the database may not grow."""
+    engine = app.database.engine
+    with engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
 
-    def limit(dbapi_connection: object, *_: object) -> None:
-        dbapi_connection.execute(f"PRAGMA max_page_count = {pages + 2}")  # type: ignore[attr-defined]
+    def limit(connection: Any, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages + 4}")
 
-    import sqlalchemy as sa
-
-    app.database.engine.dispose()
-    sa.event.listen(app.database.engine, "checkout", limit)
-    yield
-    if sa.event.contains(app.database.engine, "checkout", limit):
-        sa.event.remove(app.database.engine, "checkout", limit)
+    engine.dispose()
+    sa.event.listen(engine, "connect", limit)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "connect", limit)
+        engine.dispose()
 
 
 @pytest.mark.sqlite
 async def test_a_full_disk_stops_before_a_mail_leaves_without_its_attempt(
-    app: App, subscribe: Subscribe, going_out: GoingOut, full_disk: None, caplog: pytest.LogCaptureFixture
+    app: App, subscribe: Subscribe, going_out: GoingOut, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.ERROR)
-    async with LiteralRelay() as relay:
-        async with sending(app, Ways((relay_at(relay.port),))):
-            await until(lambda: "full" in caplog.text)
-        taken = [recipient for recipient, _ in relay.taken]
-    with app.database.read() as session:
-        begun = len(session.exec(select(Attempt.id)).all())
-    assert len(taken) == len(set(taken)) <= begun
+    subscribe(*readers(1000))
+    going_out()
+    async with LiteralRelay() as relay, sending(app, Ways((relay_at(relay.port),))):
+        await until(lambda: len(relay.taken) >= 100)
+        with full_disk(app):
+            await until(lambda: "disk is full" in caplog.text)
+            with app.database.read() as session:
+                begun = len(session.exec(select(Attempt.id)).all())
+            assert len(relay.taken) <= begun < 1000
+        await until(lambda: count(app, ACCEPTED) == 1000)  # there is room again
+    assert sorted(recipient for recipient, _ in relay.taken) == sorted(readers(1000))

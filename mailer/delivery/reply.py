@@ -7,6 +7,7 @@ what large receivers mean by them.
 """
 
 import enum
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,8 +36,16 @@ class Reply(NamedTuple):
     @property
     def enhanced(self) -> str | None:
         """The status code of RFC 3463 that opens the text, such as 5.1.1."""
-        found = _ENHANCED.match(self.text)
-        return found.group(1) if found and self.code and found.group(1)[0] == str(self.code)[0] else None
+        return _enhanced(self.code, self.text[:_ENHANCED_LENGTH])
+
+
+_ENHANCED_LENGTH = 12  # what decides, and one character behind it
+
+
+@functools.lru_cache(maxsize=1000)
+def _enhanced(code: int | None, text: str) -> str | None:
+    found = _ENHANCED.match(text)
+    return found.group(1) if found and code and found.group(1)[0] == str(code)[0] else None
 
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?=\D|$)")

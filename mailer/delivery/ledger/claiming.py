@@ -10,7 +10,17 @@ import sqlalchemy as sa
 from sqlmodel import Session, col
 
 from mailer.delivery.ledger.enqueuing import holds
-from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, WORKER, execute, listed, move, postpone
+from mailer.delivery.ledger.moving import (
+    AMONG_IDS,
+    ATTEMPT,
+    DELIVERY,
+    WORKER,
+    execute,
+    is_one_of,
+    listed,
+    move,
+    postpone,
+)
 from mailer.delivery.states import DeliveryEvent
 from mailer.errors import MailerError
 from mailer.issues.states import IssueStatus
@@ -198,7 +208,7 @@ _suppressed = sa.exists().where(
     col(Suppression.address_hash) == _subscriber.c.address_hash, holds(_edition.c.publication_id)
 )
 _agreed = sa.or_(
-    *(sa.and_(DELIVERY.c.kind == kind, _subscription.c.status.in_(statuses)) for kind, statuses in _WANTED.items())
+    *(sa.and_(DELIVERY.c.kind == kind, is_one_of(_subscription.c.status, wanted)) for kind, wanted in _WANTED.items())
 )
 _is_wanted = sa.or_(DELIVERY.c.kind == DeliveryKind.TEST, sa.and_(_agreed, sa.not_(_suppressed)))
 

@@ -38,7 +38,10 @@ _PIECES = 64
 
 
 class Envelope(NamedTuple):
-    """One mail to one reader, ready for the wire: CRLF line ends, the last line ended, no line begins with a dot."""
+    """One mail to one reader, ready for the wire.
+
+    CRLF line ends, the last line ended, no line begins with a dot; ASCII, but for a recipient's own letters.
+    """
 
     sender: str
     recipient: str
@@ -48,11 +51,6 @@ class Envelope(NamedTuple):
     def needs_smtputf8(self) -> bool:
         """RFC 6531: the address has letters that ASCII lacks."""
         return not self.recipient.isascii()
-
-    @property
-    def needs_8bitmime(self) -> bool:
-        """RFC 6152: the mail has octets above 127."""
-        return not all(map(bytes.isascii, self.content))
 
 
 class _Transaction:
@@ -78,12 +76,11 @@ class Pipeline(asyncio.Protocol):
         pipelining: Pipelining,
         window: int,
         smtputf8: bool,
-        eight_bit: bool,
         timeout_seconds: float,
         woken: Callable[[], None],
     ) -> None:
         self._mode, self._window = pipelining, window
-        self._smtputf8, self._eight_bit = smtputf8, eight_bit
+        self._smtputf8 = smtputf8
         self._timeout, self._woken = timeout_seconds, woken
         self._loop = asyncio.get_running_loop()
         self._reader = ReplyReader()
@@ -135,8 +132,6 @@ class Pipeline(asyncio.Protocol):
         """What would fail for certain is not begun."""
         if envelope.needs_smtputf8 and not self._smtputf8:
             return Reply(Stage.RCPT, 553, "5.6.7 The relay does not offer SMTPUTF8, which this address needs")
-        if not self._eight_bit and envelope.needs_8bitmime:
-            return Reply(Stage.MAIL, 554, "5.6.3 The relay does not offer 8BITMIME, which this mail needs")
         return None
 
     def recall(self, why: str) -> None:
@@ -194,8 +189,7 @@ class Pipeline(asyncio.Protocol):
 
     def _begin(self, transaction: _Transaction, pieces: list[bytes]) -> None:
         envelope = transaction.envelope
-        options = " BODY=8BITMIME" if self._eight_bit and envelope.needs_8bitmime else ""
-        options += " SMTPUTF8" if envelope.needs_smtputf8 else ""
+        options = " BODY=8BITMIME SMTPUTF8" if envelope.needs_smtputf8 else ""
         mail = f"MAIL FROM:<{envelope.sender}>{options}\r\n"
         rcpt = f"RCPT TO:<{envelope.recipient}>\r\n"
         if self._mode is Pipelining.CHUNKING:

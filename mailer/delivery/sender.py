@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
 """How often an idle sender looks for work that nobody told it of."""
 
+GROUP_SECONDS = 0.005
+"""How long an answer waits for others to be recorded with it, while as many are still on their way."""
+
 DRAIN_SECONDS = 30.0
 """How long stop() waits for answers that are on their way."""
 
@@ -58,10 +61,12 @@ class Sender:
         self._signing_threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="signing")
         self._woken = asyncio.Event()
         self._stopping = False
+        self._has_waited = False
+        self._grouping: asyncio.TimerHandle | None = None
         self._answers = list[Answer]()
         self._composing = dict[Connections, int]()  # claims on their way to a connection
         self._tasks = set[asyncio.Task[None]]()
-        self._relays = [Connections(relay, clock, self._settled, self._woken.set) for relay in ways.relays]
+        self._relays = [Connections(relay, clock, self._settled, self._moved) for relay in ways.relays]
         self._destinations = Destinations(ways.destinations)
         self._breaker = Breaker()
 
@@ -83,9 +88,24 @@ class Sender:
         """The loop. Ends after stop()."""
         while not self._stopping:
             self._woken.clear()
-            if not await self._turn():
+            if not (self._is_ripe() and await self._turn()):
                 await self._wait(POLL_SECONDS)
         await self._drain()
+
+    def _is_ripe(self) -> bool:
+        """Half of what is under way is a good group: it is recorded while the other half goes on."""
+        return self._has_waited or not self._answers or len(self._answers) >= self._under_way()
+
+    def _moved(self) -> None:
+        """A connection has had answers, or has ended."""
+        if self._is_ripe():
+            self._woken.set()
+        elif self._grouping is None:
+            self._grouping = asyncio.get_running_loop().call_later(GROUP_SECONDS, self._group_is_over)
+
+    def _group_is_over(self) -> None:
+        self._grouping, self._has_waited = None, True
+        self._woken.set()
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -95,7 +115,7 @@ class Sender:
         """Records, claims, submits. Returns whether it did anything."""
         for relay in self._relays:
             relay.tidy()
-        answers = self._answers[:]
+        answers, self._has_waited = self._answers[:], False
         places = [(relay, self._places(relay)) for relay in self._in_turn()]
         can_open = any(relay.can_open for relay in self._relays)
         if not answers and not can_open and not any(number for _, number in places):
@@ -122,7 +142,10 @@ class Sender:
         return sorted(healthy, key=lambda relay: relay.given / relay.relay.weight)
 
     def _places(self, relay: Connections) -> int:
-        return max(relay.free - self._composing.get(relay, 0), 0)
+        """At most half of the windows in one turn, so that one half is on its way while the other is in the ledger."""
+        composing = self._composing.get(relay, 0)
+        half = -(-(relay.free + relay.busy) // 2)
+        return max(min(relay.free - composing, half), 0)
 
     async def _in_ledger_thread(self, answers: list[Answer], places: Places, can_open: bool) -> tuple[Taken, bool]:
         loop = asyncio.get_running_loop()
@@ -222,16 +245,14 @@ class Sender:
         for claim, envelope in composed:
             if isinstance(envelope, MailerError):  # ours to mend, and the delivery waits for it
                 reply = Reply(Stage.CONNECT, None, f"not sent: {envelope}")
-                self._answer(relay, claim, reply, Action(Consequence.DEFER, alarm=True))
+                self._settled(relay, claim, reply, Action(Consequence.DEFER, alarm=True))
             else:
                 mails.append((claim, envelope))
         relay.submit(mails)
 
-    def _settled(self, relay: Connections, claim: Claim, reply: Reply) -> None:
-        self._answer(relay, claim, reply, action_for(reply))
-
-    def _answer(self, relay: Connections, claim: Claim, reply: Reply, action: Action) -> None:
-        self._answers.append(Answer(claim=claim, reply=reply, action=action, relay=relay.relay.name, at=self._clock()))
+    def _settled(self, relay: Connections, claim: Claim, reply: Reply, action: Action | None = None) -> None:
+        action = action or action_for(reply)
+        self._answers.append(Answer(claim, reply, action, relay.relay.name, self._clock()))
         if reply.code and (action.stop or (action.alarm and meaning(reply) in OURS)):
             relay.failed(reply)
         if action.alarm:  # the words name readers; they are in the log that only operators see

@@ -99,8 +99,7 @@ class Session:
         pipeline = Pipeline(
             pipelining=_agreed(client, relay),
             window=relay.window,
-            smtputf8=client.supports_extension("smtputf8"),
-            eight_bit=client.supports_extension("8bitmime"),
+            smtputf8=client.supports_extension("smtputf8") and client.supports_extension("8bitmime"),  # RFC 6531 §3.1
             timeout_seconds=relay.timeout_seconds,
             woken=woken,
         )

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, cast
 
 from mailer.delivery.reply import Reply, Stage
-from mailer.delivery.wire import Heard, ReplyReader, Violation
+from mailer.delivery.wire import ReplyReader, Violation, text_of
 from mailer.settings import Pipelining
 
 Settle = Callable[[Reply], None]
@@ -54,12 +54,11 @@ class Envelope(NamedTuple):
 
 
 class _Transaction:
-    __slots__ = ("content_written", "envelope", "refusal", "settle", "stage")
+    __slots__ = ("content_written", "envelope", "refusal", "settle")
 
     def __init__(self, envelope: Envelope, settle: Settle) -> None:
         self.envelope, self.settle = envelope, settle
         self.refusal: Reply | None = None
-        self.stage = Stage.MAIL  # the next word that the server has to answer
         self.content_written = False
 
 
@@ -219,8 +218,8 @@ class Pipeline(asyncio.Protocol):
         if self.ended:
             return
         try:
-            for heard in self._reader.feed(data):
-                self._hear(heard)
+            for code, octets in self._reader.feed(data):
+                self._hear(code, octets)
         except Violation as violation:
             for transaction, _ in self._expected:  # what it said of them may have been about another
                 if transaction:
@@ -231,35 +230,37 @@ class Pipeline(asyncio.Protocol):
             self._pump()
             self._woken()
 
-    def _hear(self, heard: Heard) -> None:
+    def _hear(self, code: int, octets: bytes) -> None:
         if self._quitting:
             if not self._quitting.done():
                 self._quitting.set_result(None)
             return
-        if heard.code == 421:
-            self._hear_421(heard)
+        if code == 421:
+            self._hear_421(octets)
             return
         if not self._expected:
-            raise Violation(f"it said {heard.code} when nothing was asked")
+            raise Violation(f"it said {code} when nothing was asked")
         transaction, stage = self._expected[0]
-        _check(transaction, stage, heard)
+        if code == 250 and stage in _WORDS_ONLY and self._mode is not Pipelining.OFF:  # three of four answers
+            self._expected.popleft()
+            return
+        _check(transaction, stage, code, octets)
         self._expected.popleft()
         if transaction is None:
             return
         if stage is Stage.DOT:
-            self._finish(transaction, transaction.refusal or Reply(Stage.DOT, heard.code, heard.text))
+            self._finish(transaction, transaction.refusal or Reply(Stage.DOT, code, text_of(octets)))
         else:
-            self._hear_word(transaction, stage, heard)
+            self._hear_word(transaction, stage, code, octets)
 
-    def _hear_word(self, transaction: _Transaction, stage: Stage, heard: Heard) -> None:
+    def _hear_word(self, transaction: _Transaction, stage: Stage, code: int, octets: bytes) -> None:
         """The answer to MAIL, RCPT or DATA."""
-        if heard.code >= 400 and transaction.refusal is None:
-            transaction.refusal = Reply(stage, heard.code, heard.text)
-        transaction.stage = _NEXT[stage]
+        if code >= 400 and transaction.refusal is None:
+            transaction.refusal = Reply(stage, code, text_of(octets))
         if self._mode is Pipelining.OFF and transaction.refusal:
             self._unsent.clear()
             self._fail(transaction)
-        elif stage is Stage.DATA and heard.code == 354:
+        elif stage is Stage.DATA and code == 354:
             self._write_content(transaction)
         elif stage is Stage.DATA:
             self._fail(transaction)
@@ -288,16 +289,16 @@ class Pipeline(asyncio.Protocol):
         self.busy -= 1
         transaction.settle(reply)
 
-    def _hear_421(self, heard: Heard) -> None:
+    def _hear_421(self, octets: bytes) -> None:
         """The server closes. The word it answered is refused; what it says until then still counts."""
         if not self._said_421:
             self._said_421 = True
-            self._last_words = Reply(Stage.CONNECT, heard.code, heard.text)
+            self._last_words = Reply(Stage.CONNECT, 421, text_of(octets))
             self._loop.call_later(_LINGER_SECONDS, self._end, self._last_words)
         transaction, stage = self._expected.popleft() if self._expected else (None, Stage.CONNECT)
         if transaction is None:
             return
-        transaction.refusal = transaction.refusal or Reply(stage, heard.code, heard.text)
+        transaction.refusal = transaction.refusal or Reply(stage, 421, text_of(octets))
         if stage in (Stage.DATA, Stage.DOT):  # it has no more words to come
             self._finish(transaction, transaction.refusal)
 
@@ -328,21 +329,25 @@ class Pipeline(asyncio.Protocol):
         if self._quitting and not self._quitting.done():
             self._quitting.set_result(None)
         self._transport.abort()
-        begun = [transaction for transaction, _ in self._expected if transaction]
-        begun += [transaction for transaction, _, _ in self._unsent if transaction]
-        for transaction in dict.fromkeys([*begun, *self._waiting]):
+        reached = dict[_Transaction, Stage]()  # the first word that was not answered
+        for transaction, stage in [*self._expected, *((each, stage) for each, stage, _ in self._unsent)]:
+            if transaction:
+                reached.setdefault(transaction, stage)
+        for transaction in self._waiting:
+            reached[transaction] = Stage.MAIL
+        for transaction, stage in reached.items():
             self.busy -= 1
-            transaction.settle(transaction.refusal or self._unanswered(transaction))
+            transaction.settle(transaction.refusal or self._unanswered(transaction, stage))
         self._expected.clear()
         self._unsent.clear()
         self._waiting.clear()
         self._woken()
 
-    def _unanswered(self, transaction: _Transaction) -> Reply:
+    def _unanswered(self, transaction: _Transaction, stage: Stage) -> Reply:
         assert self.ended is not None
         if transaction.content_written and not self._said_421:
             return Reply(Stage.DOT, None, self.ended.text)
-        return Reply(Stage.DATA if transaction.stage is Stage.DOT else transaction.stage, None, self.ended.text)
+        return Reply(Stage.DATA if stage is Stage.DOT else stage, None, self.ended.text)
 
     # Patience
 
@@ -364,18 +369,17 @@ class Pipeline(asyncio.Protocol):
             self._timer = self._loop.call_later(left, self._look)
 
 
-def _check(transaction: _Transaction | None, stage: Stage, heard: Heard) -> None:
+def _check(transaction: _Transaction | None, stage: Stage, code: int, octets: bytes) -> None:
     """Whether this can be the answer to what was asked. Raises Violation."""
-    kind = heard.code // 100
-    if heard.code not in _YES[stage] and (kind not in (4, 5) or transaction is None):
-        raise Violation(f"it answered {_WORDS[stage]} with {heard.code}")
-    if stage is Stage.DOT and kind == 2 and transaction:
+    if code not in _YES[stage] and (code < 400 or transaction is None):
+        raise Violation(f"it answered {_WORDS[stage]} with {code}")
+    if stage is Stage.DOT and code < 400 and transaction:
         if transaction.refusal:
             raise Violation("it took what it had refused")
-        if heard.octets.startswith((b"2.1.0", b"2.1.5")):  # RFC 3463 §3.2: of addresses, never of content
+        if octets.startswith((b"2.1.0", b"2.1.5")):  # RFC 3463 §3.2: of addresses, never of content
             raise Violation("its answers are out of step")
 
 
 _YES = {stage: {250, 251, 252} for stage in Stage} | {Stage.DATA: {354}}
 _WORDS = {**{stage: stage.upper() for stage in Stage}, Stage.CONNECT: "RSET", Stage.DOT: "the content"}
-_NEXT = {Stage.MAIL: Stage.RCPT, Stage.RCPT: Stage.DATA, Stage.DATA: Stage.DOT}
+_WORDS_ONLY = {Stage.CONNECT, Stage.MAIL, Stage.RCPT}  # RSET, MAIL, RCPT: a yes to them decides nothing yet

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 MAX_LINE = 4096
 """Octets of one line. RFC 5321 §4.5.3.1.5 allows 512; some servers write more."""
@@ -15,15 +14,13 @@ class Violation(Exception):
     """The server did not speak SMTP, so nothing it says next can be trusted. The text says what it did."""
 
 
-class Heard(NamedTuple):
-    """One whole reply: its code, and its octets with the lines joined by a line feed."""
+Heard = tuple[int, bytes]
+"""One whole reply: its code, and its text as octets, the lines joined by a line feed."""
 
-    code: int
-    octets: bytes
 
-    @property
-    def text(self) -> str:
-        return self.octets.decode("utf-8", "replace")
+def text_of(octets: bytes) -> str:
+    """The words of a reply, whatever they are, as text."""
+    return octets.decode("utf-8", "replace")
 
 
 _SINGLE = {b"%d " % code: code for code in range(200, 600)}
@@ -43,15 +40,15 @@ class ReplyReader:
         """The replies that these octets complete. Raises Violation where one would have come that is none."""
         *lines, self._pending = (self._pending + octets).split(b"\n")
         for line in lines:
-            heard = self._take(line.removesuffix(b"\r"))
-            if heard:
+            code = _SINGLE.get(line[:4])
+            if code and not self._lines and len(line) <= MAX_LINE and b"\0" not in line:  # as nearly all of them are
+                yield code, line[4:].strip()
+            elif heard := self._take(line.removesuffix(b"\r")):
                 yield heard
         if len(self._pending) > MAX_LINE:
             raise Violation("a reply line without an end")
 
     def _take(self, line: bytes) -> Heard | None:
-        if not self._lines and len(line) <= MAX_LINE and (known := _SINGLE.get(line[:4])) and b"\0" not in line:
-            return Heard(known, line[4:].strip())
         self._size += len(line)
         if len(line) > MAX_LINE or self._size > MAX_REPLY:
             raise Violation("a reply that is too long")
@@ -65,6 +62,6 @@ class ReplyReader:
         self._lines.append((text or b"").strip())
         if separator == b"-":
             return None
-        heard = Heard(int(code), b"\n".join(self._lines))
+        heard = int(code), b"\n".join(self._lines)
         self._lines, self._size = [], 0
         return heard

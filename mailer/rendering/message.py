@@ -120,7 +120,7 @@ class Message:
                 text = base64.b64encode(text)
             for index, start, end in places:
                 strips[index] = text[start:end]
-        return strips
+        return [b"".join(strips[: len(self.head)]), *strips[len(self.head) :]]
 
     @functools.cached_property
     def _strips(self) -> tuple[list[bytes], list[tuple[Any, bool, list[tuple[int, int, int | None]]]]]:

@@ -28,7 +28,7 @@ R, D, M, C = Stage.RCPT, Stage.DOT, Stage.MAIL, Stage.CONNECT
         (R, 450, "4.7.1 Greylisted, try again in 300 seconds", Meaning.TEMPORARY),
         (R, 421, "4.7.0 [TSS04] Messages temporarily deferred due to user complaints", Meaning.REPUTATION),
         (D, 421, "4.7.28 Our system has detected an unusual rate of unsolicited mail", Meaning.REPUTATION),
-        (D, 550, "5.7.26 This mail has been blocked because the sender is unauthenticated", Meaning.BLOCKED),
+        (D, 550, "5.7.26 This mail has been blocked because the sender is unauthenticated", Meaning.AUTHENTICATION),
         (R, 554, "5.7.1 Service unavailable; Client host blocked using zen.spamhaus.org", Meaning.BLOCKED),
         (R, 554, "5.7.1 <a@b.example>: Relay access denied", Meaning.SENDER),
         (M, 550, "5.7.1 Sender refused", Meaning.SENDER),

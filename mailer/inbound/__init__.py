@@ -1,0 +1,1 @@
+"""What comes back: bounces, complaints, automatic replies. Octets in, their meaning out; nothing here touches a store."""

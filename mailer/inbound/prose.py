@@ -1,0 +1,120 @@
+"""Reports in prose: what mail systems wrote before RFC 3464, and what some still write beside it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mailer.inbound import wording
+from mailer.inbound.address import ADDRESS
+from mailer.inbound.diagnosis import DIAGNOSTIC, diagnose
+from mailer.inbound.incoming import Action, Recipient
+
+RECIPIENTS = 200
+LINES = 2000
+
+
+@dataclass(frozen=True)
+class Prose:
+    """The human text of a report, as far as the returned message."""
+
+    text: str
+    returned_at: int | None  #: the line where the returned message begins, in the text it came in
+    introduced: bool  #: it says that something was not delivered
+
+
+def cut(text: str) -> Prose:
+    """The text without the returned message, and without what stands before the report proper."""
+    returned = wording.RETURNED.search(text)
+    end = returned.start() if returned else len(text)
+    own = text[:end]
+    introduction = wording.INTRODUCTION.search(own)
+    begin = own.rfind("\n", 0, introduction.start()) + 1 if introduction else 0
+    return Prose(own[begin:], text.count("\n", 0, end) if returned else None, introduction is not None)
+
+
+def action(subject: str, text: str) -> Action:
+    """Whether the system has given up."""
+    if wording.DELAYED.search(subject) or (wording.DELAYED.search(text) and not wording.GIVEN_UP.search(text)):
+        return Action.DELAYED
+    return Action.FAILED
+
+
+def recipients(prose: Prose, subject: str, *, named: Iterable[str] = (), not_these: Iterable[str] = ()) -> list[Recipient]:
+    """The addresses that failed, with what is said of each.
+
+    `named`: what the header says failed (X-Failed-Recipients), where the text names none. `not_these`: addresses that
+    are the report's own, such as whom it is written to; they count where there is no other.
+    """
+    said = _said_of_each(prose.text)
+    own = {each.casefold() for each in not_these}
+    others = {address: words for address, words in said.items() if address.casefold() not in own}
+    said = others or ({} if list(named) else said) or {address: "" for address in named}
+    what = action(subject, prose.text)
+    found = []
+    last = next((words for words in reversed(said.values()) if words.strip()), "")
+    for address, words in list(said.items())[:RECIPIENTS]:
+        lone = prose.text if len(said) == 1 else last if not words.strip() else ""
+        diagnosis = diagnose(words, action=what, around=lone)
+        found.append(
+            Recipient(
+                address=address,
+                permanent=diagnosis.permanent,
+                category=diagnosis.category,
+                action=what,
+                status=diagnosis.status,
+                diagnostic=diagnosis.diagnostic,
+            )
+        )
+    return found
+
+
+_OPENING = re.compile(
+    rf"^(?P<indent>[ \t>]*)(?:[45]\d\d[ -](?:[45]\.\d{{1,3}}\.\d{{1,3}} )?)?[*•·\"'-]{{0,3}}[ \t]*(?:Recipient: ?)?<?(?:mailto:)?"
+    rf"(?P<address>{ADDRESS})>?(?P<rest>.*)$"
+)
+_LABELLED = re.compile(
+    r"\b(?:to|for|recipient|address|user ?id|attempts|mailbox|(?:de)?liver(?:ing)?|list|in|of|пользователю|адрес\w*|адресату)"
+    rf"\s*[:=]{{0,2}}\s*[<\"'(«]*(?P<address>{ADDRESS})",
+    re.IGNORECASE,
+)
+_HELP = re.compile(
+    r"(contact|assistance|help|forward|report|complain|abuse|support|please (send|mail|write)|sent by|from)\b.{0,80}$",
+    re.IGNORECASE,
+)
+
+
+def _said_of_each(text: str) -> dict[str, str]:
+    lines = text.split("\n")[:LINES]
+    return _opening(lines) or _labelled(lines)
+
+
+def _opening(lines: list[str]) -> dict[str, str]:
+    """Lines that an address opens, and the lines below each as far as the next."""
+    said: dict[str, list[str]] = {}
+    spelled: dict[str, str] = {}
+    deepest, current, size = None, "", 0
+    for line in lines:
+        found = _OPENING.match(line)
+        indent = len(found.group("indent").expandtabs()) if found else 0
+        if found and (deepest is None or indent <= deepest):
+            deepest = indent if deepest is None else deepest
+            address = found.group("address").rstrip(".-")
+            current = spelled.setdefault(address.casefold(), address)
+            said.setdefault(current, [])
+            line, size = line.strip() if line.strip()[:1].isdigit() else found.group("rest").lstrip("\"':> "), 0
+        if current and size < 4 * DIAGNOSTIC:
+            said[current].append(line.strip())
+            size += len(line)
+    return {address: " ".join(words) for address, words in said.items()}
+
+
+def _labelled(lines: list[str]) -> dict[str, str]:
+    """Addresses in a sentence, such as `could not be delivered to: <a@b.example>`."""
+    said: dict[str, str] = {}
+    for number, line in enumerate(lines):
+        for found in _LABELLED.finditer(line):
+            if _HELP.search(line[: found.start()]) or line.lstrip().casefold().startswith(("from:", "reply-to:", "cc:")):
+                continue
+            address = found.group("address").rstrip(".-")
+            said.setdefault(address, " ".join(each.strip() for each in lines[number : number + 20]))
+    return said

@@ -123,6 +123,7 @@ _RCPT = frozenset({Stage.RCPT, Stage.REPORTED})
 _LATE = frozenset({Stage.RCPT, Stage.DATA, Stage.DOT, Stage.REPORTED})
 _REPORTED = frozenset({Stage.REPORTED})
 
+
 @dataclass(frozen=True)
 class _Row:
     """Fits when the stage is one of `stages` and code, enhanced code and text match what is given."""
@@ -248,7 +249,7 @@ _TABLE = (
     _Row(Meaning.DOUBTED_ADDRESS, _RCPT, code="5..", enhanced=r"5\.1\.0", text="address rejected"),
     # A filter that the reader set, which answers in the words of an unknown user (mobile networks of Japan).
     _Row(Meaning.POLICY, _REPORTED, enhanced=r"5\.(2\.0|7\.\d+)", text=r"user unknown|unknown user"),
-    _Row(Meaning.POLICY, _LATE, text=r"^:+ user unknown"),
+    _Row(Meaning.POLICY, _LATE, text=r"^(5\.\d\.\d )?: user unknown"),
     _Row(
         Meaning.DEAD_ADDRESS,
         _RCPT,
@@ -277,7 +278,9 @@ _TABLE = (
     _Row(Meaning.DOUBTED_ADDRESS, _RCPT, code="550", text=r"(action not taken|failed): mailbox unavailable"),
     # The message.
     _Row(Meaning.CONTENT, _LATE, code="5..", text=r"spam|virus|malware|\buribl\b|content|\bUBE\b"),
-    _Row(Meaning.POLICY, _LATE, code="5..", text=r"polic(y|ies)|not authori[sz]ed|not allowed|not permitted|prohibited"),
+    _Row(
+        Meaning.POLICY, _LATE, code="5..", text=r"polic(y|ies)|not authori[sz]ed|not allowed|not permitted|prohibited"
+    ),
     _Row(Meaning.CONTENT, _LATE, code="5..", enhanced=r"5\.7\.[01]"),
     _Row(Meaning.POLICY, _LATE, code="5..", enhanced=r"5\.7\.\d+"),
     _Row(Meaning.MESSAGE, _LATE, code="5..", enhanced=r"5\.(3\.4|2\.3|6\.\d+)"),

@@ -4,7 +4,10 @@ never written to."""
 import re
 
 #: One address in a line of text; international ones too (RFC 6531).
-ADDRESS = r"[^\s<>()\[\]:;,\"'@|\\*]{1,64}@[^\W_](?:[\w-]{0,62}\.?){1,12}"
+ADDRESS = (
+    r"[^\s<>()\[\]:;,\"'@|\\*]{1,64}@"
+    r"(?:[^\W_][\w-]{0,62}\.){0,12}(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}|[^\W\d_\x00-\x7f]{2,62})"
+)
 _BARE = re.compile(ADDRESS)
 _TYPED = re.compile(r"^\s*[\w-]{1,20}\s*;")
 _ANY_LOCAL = re.compile(r'^(?:"[^"\r\n]{1,64}"|[^\s<>()\[\]:;,"@|\\]{1,128})@[^\s<>()\[\]:;,"@]{1,255}$')

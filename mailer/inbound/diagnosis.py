@@ -59,7 +59,7 @@ def diagnose(words: str, *, status: str | None = None, action: Action = Action.F
     if action in (Action.DELIVERED, Action.RELAYED, Action.EXPANDED):
         return Diagnosis(Category.DELIVERED, False, _specific(status) or status, _line(words) or None)
     words, around = _line(words), _line(around)
-    meant, reply = _meaning(words, status, action)
+    meant, reply = _meaning(words, status, action, around)
     if meant is Meaning.UNKNOWN and around:
         second, of_around = _meaning(around, status, action)
         if second is not Meaning.UNKNOWN:
@@ -69,14 +69,17 @@ def diagnose(words: str, *, status: str | None = None, action: Action = Action.F
     return Diagnosis(category, permanent, reply.enhanced or status, words or around or None)
 
 
-def _meaning(words: str, status: str | None, action: Action) -> tuple[Meaning, Reply]:
-    reply = as_reply(words, status, action)
+def _meaning(words: str, status: str | None, action: Action, around: str = "") -> tuple[Meaning, Reply]:
+    reply = as_reply(words, status, action, around)
     return meaning(reply), reply
 
 
-def as_reply(words: str, status: str | None = None, action: Action = Action.FAILED) -> Reply:
-    """The reply that a report's words tell of; where they hold no code, its class is that of the status and action."""
-    stage = next((stage for stage, pattern in _STAGES if pattern.search(words)), Stage.REPORTED)
+def as_reply(words: str, status: str | None = None, action: Action = Action.FAILED, around: str = "") -> Reply:
+    """The reply that a report's words tell of; where they hold no code, its class is that of the status and action.
+
+    `around` only serves to know the stage, where it names one and no other.
+    """
+    stage = _stage(words) or (_stage(around) if around else None) or Stage.REPORTED
     found = _REPLY.search(words) or _CODE.search(words)
     code = int(found.group("code")) if found else None
     own = _own_status(words, found)
@@ -91,6 +94,17 @@ def as_reply(words: str, status: str | None = None, action: Action = Action.FAIL
     if stage in (Stage.DATA, Stage.DOT) and enhanced and enhanced.startswith("5.1."):
         stage = Stage.REPORTED  # said of a recipient after all, as LMTP does
     return Reply(stage, code, text)
+
+
+def from_reply(words: str | None) -> str | None:
+    """The words from the reply on that they tell of; all of them where they tell of none."""
+    found = (_REPLY.search(words) or _CODE.search(words)) if words else None
+    return words[found.start("code") :] if words and found else words
+
+
+def _stage(words: str) -> Stage | None:
+    named = {stage for stage, pattern in _STAGES if pattern.search(words)}
+    return named.pop() if len(named) == 1 else None
 
 
 _SPACE = re.compile(r"\s+")
@@ -122,11 +136,11 @@ _STATUS = re.compile(r"[\s#(]*([45]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _STATUS_ANYWHERE = re.compile(r"(?<![\w.\[/-])#?([45]\.\d{1,3}\.\d{1,3})(?![\w.]\d|\.\d|\d)")
 
 #: A reply's code with a status code at its side is one wherever it stands.
-_REPLY = re.compile(r"(?<![\w.])(?P<code>[45]\d\d)(?=[ \-:]{1,3}#?[45]\.\d{1,3}\.\d{1,3}(?![\d.]))[ \-:]*")
+_REPLY = re.compile(r"(?<![\w.])(?P<code>[45]\d\d)(?=[ \-:]{1,3}#?[45]\.\d{1,3}\.\d{1,3}(?![\d.]))-?:?")
 #: Alone, it must open the words or follow what introduces a reply.
 _CODE = re.compile(
     r"(?:^|[;(\"']|\b(?:said|reply|returned|response|was|error|reason|with|error_code|said was|me|failed|from)\b\s*:{0,2}"
-    r"|<<<|->|>|\]:?|[:,#-])\s*['\"(#]?(?P<code>[45][0-5]\d)(?=[ \-:,;)>\"']|$)[ \-:]*",
+    r"|<<<|->|>|\]:?|[:,#-])\s*['\"(#]?(?P<code>[45][0-5]\d)(?=[ \-:,;)>\"']|$)-?:?",
     re.IGNORECASE,
 )
 
@@ -134,14 +148,20 @@ _CODE = re.compile(
 _STAGES = tuple(
     (stage, re.compile(pattern, re.IGNORECASE))
     for stage, pattern in (
-        (Stage.RCPT, r"in reply to RCPT TO|(after|for|our|in|>>>) RCPT (TO|command)|\[RCPT_TO\]|does not like recipient"),
-        (Stage.MAIL, r"in reply to MAIL FROM|(after|our|in|>>>) MAIL (FROM|command)|\[MAIL_FROM\]|does not like sender"),
+        (
+            Stage.RCPT,
+            r"in reply to RCPT TO|(after|for|our|in|>>>) RCPT (TO|command)|\[RCPT_TO\]|does not like recipient",
+        ),
+        (
+            Stage.MAIL,
+            r"in reply to MAIL FROM|(after|our|in|>>>) MAIL (FROM|command)|\[MAIL_FROM\]|does not like sender|but sender was rejected",
+        ),
         (Stage.DOT, r"in reply to end of DATA|after end of data|our final DATA|failed after I sent the message"),
-        (Stage.DATA, r"in reply to DATA|after DATA\b"),
+        (Stage.DATA, r"in reply to DATA|after DATA\b|failed on DATA command"),
         (
             Stage.CONNECT,
             r"refused to talk to me|after initial connection|(after|in reply to|our) (HELO|EHLO|STARTTLS)"
-            r"|but greeting failed|initial greeting",
+            r"|but greeting failed|initial greeting|my name was rejected",
         ),
     )
 )

@@ -65,6 +65,8 @@ class Incoming:
     feedback: str | None = None  #: Feedback-Type in lower case: abuse, opt-out, not-spam, fraud … (RFC 5965 §7.3)
     reporter: str | None = None  #: Reporting-MTA, or the name of the program that reported a complaint
     sender: str | None = None  #: the address in From
-    returned_at: int | None = None  #: the line, from 0, where the returned message begins; nothing is read from there on
+    returned_at: int | None = (
+        None  #: the line, from 0, where the returned message begins; nothing is read from there on
+    )
     returned_id: str | None = None  #: the returned message's Message-ID: a hint for people, never a proof
     truncated: bool = False  #: the mail is larger, deeper or in more parts than is read

@@ -12,7 +12,7 @@ import html
 import quopri
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.errors import MessageError
 from email.header import decode_header
 
@@ -112,7 +112,7 @@ class _Walk:
                 return
             self._enter_each(boundary, span, depth)
         elif self.returned is None or kind.endswith("delivery-status"):  # the fields of a report may come last
-            self.parts.append(part)
+            self.parts.append(replace(part, type="text/plain") if kind.startswith("multipart/") else part)
 
     def _enter_each(self, boundary: str, span: tuple[int, int], depth: int) -> None:
         fence = re.compile(rb"^--" + re.escape(boundary.encode("utf-8", "surrogateescape")) + rb"(--)?[ \t]*$", re.M)
@@ -153,7 +153,7 @@ def _split(octets: bytes) -> tuple[dict[str, str], tuple[int, int]]:
     fields: dict[str, str] = {}
     name, seen = "", 0
     for line in header.split("\n"):
-        if line[:1] in (" ", "\t") and name:
+        if name and (line[:1] in (" ", "\t") or (fields[name].endswith(";") and not _FIELD.match(line))):
             if len(fields[name]) < FIELD_OCTETS:
                 fields[name] += " " + line.strip()
             continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mailer.inbound import wording
 from mailer.inbound.address import ADDRESS
-from mailer.inbound.diagnosis import DIAGNOSTIC, diagnose
+from mailer.inbound.diagnosis import DIAGNOSTIC, diagnose, from_reply
 from mailer.inbound.incoming import Action, Recipient
 
 RECIPIENTS = 200
@@ -18,6 +18,7 @@ class Prose:
     """The human text of a report, as far as the returned message."""
 
     text: str
+    before: str  #: what stands before the words that introduce the addresses
     returned_at: int | None  #: the line where the returned message begins, in the text it came in
     introduced: bool  #: it says that something was not delivered
 
@@ -29,7 +30,7 @@ def cut(text: str) -> Prose:
     own = text[:end]
     introduction = wording.INTRODUCTION.search(own)
     begin = own.rfind("\n", 0, introduction.start()) + 1 if introduction else 0
-    return Prose(own[begin:], text.count("\n", 0, end) if returned else None, introduction is not None)
+    return Prose(own[begin:], own[:begin], text.count("\n", 0, end) if returned else None, introduction is not None)
 
 
 def action(subject: str, text: str) -> Action:
@@ -39,13 +40,15 @@ def action(subject: str, text: str) -> Action:
     return Action.FAILED
 
 
-def recipients(prose: Prose, subject: str, *, named: Iterable[str] = (), not_these: Iterable[str] = ()) -> list[Recipient]:
+def recipients(
+    prose: Prose, subject: str, *, named: Iterable[str] = (), not_these: Iterable[str] = ()
+) -> list[Recipient]:
     """The addresses that failed, with what is said of each.
 
     `named`: what the header says failed (X-Failed-Recipients), where the text names none. `not_these`: addresses that
     are the report's own, such as whom it is written to; they count where there is no other.
     """
-    said = _said_of_each(prose.text)
+    said = _said_of_each(prose.text) or _opening(prose.before.split("\n")[:LINES])
     own = {each.casefold() for each in not_these}
     others = {address: words for address, words in said.items() if address.casefold() not in own}
     said = others or ({} if list(named) else said) or {address: "" for address in named}
@@ -62,14 +65,14 @@ def recipients(prose: Prose, subject: str, *, named: Iterable[str] = (), not_the
                 category=diagnosis.category,
                 action=what,
                 status=diagnosis.status,
-                diagnostic=diagnosis.diagnostic,
+                diagnostic=from_reply(diagnosis.diagnostic),
             )
         )
     return found
 
 
 _OPENING = re.compile(
-    rf"^(?P<indent>[ \t>]*)(?:[45]\d\d[ -](?:[45]\.\d{{1,3}}\.\d{{1,3}} )?)?[*•·\"'-]{{0,3}}[ \t]*(?:Recipient: ?)?<?(?:mailto:)?"
+    rf"^(?P<indent>[ \t>]*)(?P<code>[45]\d\d[ -](?:[45]\.\d{{1,3}}\.\d{{1,3}} )?)?[*•·\"'-]{{0,3}}[ \t]*(?:Recipient: ?)?<?(?:mailto:)?"
     rf"(?P<address>{ADDRESS})>?(?P<rest>.*)$"
 )
 _LABELLED = re.compile(
@@ -85,14 +88,15 @@ _HELP = re.compile(
 
 def _said_of_each(text: str) -> dict[str, str]:
     lines = text.split("\n")[:LINES]
-    return _opening(lines) or _labelled(lines)
+    sentence = {} if lines[0].rstrip().endswith(":") else _labelled(lines[:1])
+    return {address: text for address in sentence} or _opening(lines) or _labelled(lines)
 
 
 def _opening(lines: list[str]) -> dict[str, str]:
     """Lines that an address opens, and the lines below each as far as the next."""
     said: dict[str, list[str]] = {}
     spelled: dict[str, str] = {}
-    deepest, current, size = None, "", 0
+    deepest, current, size, transcript = None, "", 0, False
     for line in lines:
         found = _OPENING.match(line)
         indent = len(found.group("indent").expandtabs()) if found else 0
@@ -101,7 +105,10 @@ def _opening(lines: list[str]) -> dict[str, str]:
             address = found.group("address").rstrip(".-")
             current = spelled.setdefault(address.casefold(), address)
             said.setdefault(current, [])
-            line, size = line.strip() if line.strip()[:1].isdigit() else found.group("rest").lstrip("\"':> "), 0
+            transcript = found.group("code") is not None
+            line, size = line if transcript else found.group("rest").lstrip("\"':> "), 0
+        elif transcript and indent == 0 and not line.startswith((" ", "\t")):
+            current = ""  # in a transcript the next line speaks of something else
         if current and size < 4 * DIAGNOSTIC:
             said[current].append(line.strip())
             size += len(line)
@@ -113,7 +120,9 @@ def _labelled(lines: list[str]) -> dict[str, str]:
     said: dict[str, str] = {}
     for number, line in enumerate(lines):
         for found in _LABELLED.finditer(line):
-            if _HELP.search(line[: found.start()]) or line.lstrip().casefold().startswith(("from:", "reply-to:", "cc:")):
+            if _HELP.search(line[: found.start()]) or line.lstrip().casefold().startswith(
+                ("from:", "reply-to:", "cc:")
+            ):
                 continue
             address = found.group("address").rstrip(".-")
             said.setdefault(address, " ".join(each.strip() for each in lines[number : number + 20]))

@@ -23,8 +23,26 @@ from mailer.inbound.reading import read
 
 NOT_BOUNCES = {"feedback": Kind.COMPLAINT, "vacation": Kind.AUTO_REPLY, "delivered": Kind.OTHER}
 SENDERS_FAULT = frozenset(
-    "authfailure badreputation blocked contenterror exceedlimit failedstarttls mesgtoobig norelaying notcompliantrfc "
-    "policyviolation rejected requireptr securityerror spamdetected speeding syntaxerror toomanyconn virusdetected".split()
+    [
+        "authfailure",
+        "badreputation",
+        "blocked",
+        "contenterror",
+        "exceedlimit",
+        "failedstarttls",
+        "mesgtoobig",
+        "norelaying",
+        "notcompliantrfc",
+        "policyviolation",
+        "rejected",
+        "requireptr",
+        "securityerror",
+        "spamdetected",
+        "speeding",
+        "syntaxerror",
+        "toomanyconn",
+        "virusdetected",
+    ]
 )
 
 

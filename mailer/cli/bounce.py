@@ -1,13 +1,10 @@
 """mailer bounce: what a mail that came back means."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from mailer.cli.printing import JsonOption, print_json
 from mailer.errors import MailerError
@@ -27,7 +24,6 @@ def classify(
 ) -> None:
     """Say what each message means. Needs no settings and no database, and changes nothing."""
     unread = []
-    rows: list[tuple[str, Incoming]] = []
     for name in files:
         try:
             incoming = read(_octets(name))
@@ -37,9 +33,7 @@ def classify(
         if as_json:
             print_json(_object(name, incoming))
         else:
-            rows.append((name, incoming))
-    if rows:
-        Console().print(_table(rows))
+            _show(name, incoming)
     if unread:
         raise MailerError("Not read, give files with one message each:\n  " + "\n  ".join(unread))
 
@@ -72,30 +66,20 @@ def _recipient(recipient: Recipient, incoming: Incoming) -> dict[str, Any]:
     return told
 
 
-def _table(rows: list[tuple[str, Incoming]]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for overflow in ("fold", "fold", "fold", "fold", "fold", "ellipsis"):
-        table.add_column(overflow=overflow, no_wrap=overflow == "ellipsis")
-    for name, incoming in rows:
-        for text in _lines(incoming) or (("", "", "", ""),):
-            table.add_row(*(_printable(each) for each in (Path(name).name, incoming.kind, *text)))
-    return table
-
-
-def _lines(incoming: Incoming) -> Iterator[tuple[str, str, str, str]] | None:
-    if not incoming.recipients:
-        return None
-    return (
-        (
+def _show(name: str, incoming: Incoming) -> None:
+    print(_printable(f"{Path(name).name}: {incoming.kind}"))
+    for each in incoming.recipients:
+        words = (
             each.address,
-            ("permanent, " if each.permanent else "") + (incoming.feedback or each.category),
+            incoming.feedback or each.category,
+            "permanent" if each.permanent else "",
             each.status or "",
-            (each.diagnostic or "")[:100],
         )
-        for each in incoming.recipients
-    )
+        print(_printable("  " + "  ".join(filter(None, words))))
+        if each.diagnostic:
+            print(_printable("    " + each.diagnostic[:200]))
 
 
 def _printable(text: str) -> str:
-    """Without what would steer the terminal or Rich: strangers wrote it."""
-    return "".join(char if char.isprintable() else "�" for char in text).replace("[", r"\[")
+    """Without what would steer the terminal: strangers wrote it."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

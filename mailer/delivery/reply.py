@@ -160,11 +160,12 @@ _TABLE = (
         Meaning.SENDER,
         _LATE,
         code="[45]..",
-        text=r"sender (address )?(rejected|refused|verif|domain|denied|invalid)|bounce\+|client host rejected"
+        text=r"sender (address )?(has null|rejected|refused|verif|domain|denied|invalid)|bounce\+|client host rejected"
         r"|unable to relay|smtp auth|authentication (is )?required|address is not verified"
         r"|relay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))|(not permitted|configured) to relay"
         r"|unauthenticated senders?|domain of (the )?sender|(invalid|unknown|unrout\w+|bad|illegal) (sender|return)"
-        r"|(sender|return.path|from)( e?-?mail)?( address| domain)?(?! to)[^.:]{0,40} (invalid|unknown|not (exist|found))"
+        r"|(sender|return.path|from)( e?-?mail)?( address| domain)?(?! to)[^.:]{0,40} "
+        r"(invalid|unknown|not (exist|found))"
         r"|invalid ip for sending|my name was rejected|sending (to/)?from an address",
     ),
     _Row(Meaning.REPUTATION, _LATE, code="421|4..", enhanced=r"4\.7\.(0|2[3-9]|3[0-2]|5\d\d)"),
@@ -182,7 +183,8 @@ _TABLE = (
         Meaning.DEAD_ADDRESS,
         _RCPT,
         code="5..",
-        text=r"(host|domain)\S*( \S+){0,3} does not accept (any )?mail|indicated no smtp service|\bnull ?mx\b",
+        text=r"^(?!.*\bsender\b).*((host|domain)\S*( \S+){0,3} does not accept (any )?mail"
+        r"|indicated no smtp service|\bnull ?mx\b)",
     ),
     _Row(
         Meaning.AUTHENTICATION,
@@ -263,13 +265,15 @@ _TABLE = (
         r"|no (such )?(local )?(user|mailbox|recipient)s?\b( by)?|destinatari\w+ (invalid|inconnu|sconosciut)\w*"
         r"|(utilisateur|compte|adresse)( \S+){0,2} (inconnu|invalide)|(benutzer|empf[aä]nger) (unbekannt|nicht)"
         r"|usuario (desconocido|no existe)|(пользовател|ящик|адрес)\w*( \S+){0,2} не (найден|существует)"
+        r"|not (unique|listed) in( \S+){0,5} (directory|address book)"
         r"|такого (пользователя|ящика|адреса) нет",
     ),
     _Row(
         Meaning.DEAD_DOMAIN,
         _RCPT,
         code="5..",
-        text=r"host (\S+ )?(is )?(unknown|not found)|unknown (host|domain)|domain (name )?(\S+ )?(is )?(not found|unknown)"
+        text=r"host (\S+ )?(is )?(unknown|not found)|unknown (host|domain)"
+        r"|domain (name )?(\S+ )?(is )?(not found|unknown)"
         r"|no such (domain|host)|(domain|host)( \S+)? (does not|doesn't) exist|\bnxdomain\b|domain is not reachable"
         r"|couldn't find (any|a) (host|mail exchanger)|(illegal|invalid|bad destination) (host|domain|system)"
         r"|unrout(e)?able (mail )?(address|domain)|no mx found|non-?existent (hosts?|domain)"

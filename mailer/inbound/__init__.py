@@ -1,1 +1,1 @@
-"""What comes back: bounces, complaints, automatic replies. Octets in, their meaning out; nothing here touches a store."""
+"""What comes back: bounces, complaints, automatic replies: octets in, their meaning out. Reading touches no store."""

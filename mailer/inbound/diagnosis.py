@@ -139,7 +139,8 @@ _STATUS_ANYWHERE = re.compile(r"(?<![\w.\[/-])#?([45]\.\d{1,3}\.\d{1,3})(?![\w.]
 _REPLY = re.compile(r"(?<![\w.])(?P<code>[45]\d\d)(?=[ \-:]{1,3}#?[45]\.\d{1,3}\.\d{1,3}(?![\d.]))-?:?")
 #: Alone, it must open the words or follow what introduces a reply.
 _CODE = re.compile(
-    r"(?:^|[;(\"']|\b(?:said|reply|returned|response|was|error|reason|with|error_code|said was|me|failed|from)\b\s*:{0,2}"
+    r"(?:^|[;(\"']"
+    r"|\b(?:said|reply|returned|response|was|error|reason|with|error_code|said was|me|failed|from)\b\s*:{0,2}"
     r"|<<<|->|>|\]:?|[:,#-])\s*['\"(#]?(?P<code>[45][0-5]\d)(?=[ \-:,;)>\"']|$)-?:?",
     re.IGNORECASE,
 )
@@ -154,7 +155,8 @@ _STAGES = tuple(
         ),
         (
             Stage.MAIL,
-            r"in reply to MAIL FROM|(after|our|in|>>>) MAIL (FROM|command)|\[MAIL_FROM\]|does not like sender|but sender was rejected",
+            r"in reply to MAIL FROM|(after|our|in|>>>) MAIL (FROM|command)|\[MAIL_FROM\]|does not like sender"
+            r"|but sender was rejected",
         ),
         (Stage.DOT, r"in reply to end of DATA|after end of data|our final DATA|failed after I sent the message"),
         (Stage.DATA, r"in reply to DATA|after DATA\b|failed on DATA command"),

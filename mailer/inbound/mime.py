@@ -167,7 +167,7 @@ def _split(octets: bytes) -> tuple[dict[str, str], tuple[int, int]]:
         if seen > FIELDS:
             break
         key = found.group(1).lower()
-        if key in fields and fields[key]:
+        if fields.get(key):
             name = ""
             continue
         name = key

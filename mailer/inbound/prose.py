@@ -51,8 +51,8 @@ def recipients(
     said = _said_of_each(prose.text) or _opening(prose.before.split("\n")[:LINES])
     own = {each.casefold() for each in not_these}
     others = {address: words for address, words in said.items() if address.casefold() not in own}
-    said = others or ({} if list(named) else said) or {address: "" for address in named}
-    what = action(subject, prose.text)
+    said = others or ({} if list(named) else said) or dict.fromkeys(named, "")
+    what = action(subject, prose.before + prose.text)
     found = []
     last = next((words for words in reversed(said.values()) if words.strip()), "")
     for address, words in list(said.items())[:RECIPIENTS]:
@@ -72,12 +72,14 @@ def recipients(
 
 
 _OPENING = re.compile(
-    rf"^(?P<indent>[ \t>]*)(?P<code>[45]\d\d[ -](?:[45]\.\d{{1,3}}\.\d{{1,3}} )?)?[*•·\"'-]{{0,3}}[ \t]*(?:Recipient: ?)?<?(?:mailto:)?"
+    rf"^(?P<indent>[ \t>]*)(?P<code>[45]\d\d[ -](?:[45]\.\d{{1,3}}\.\d{{1,3}} )?)?"
+    rf"[*•·\"'-]{{0,3}}[ \t]*(?:Recipient: ?)?<?(?:mailto:)?"
     rf"(?P<address>{ADDRESS})>?(?P<rest>.*)$"
 )
 _LABELLED = re.compile(
-    r"\b(?:to|for|recipient|address|user ?id|attempts|mailbox|(?:de)?liver(?:ing)?|list|in|of|пользователю|адрес\w*|адресату)"
-    rf"\s*[:=]{{0,2}}\s*[<\"'(«]*(?P<address>{ADDRESS})",
+    r"(?:\b(?:to|for|recipient|address|user ?id|attempts|mailbox|deliver(?:ing)?|failed|list|in|of"
+    r"|пользователю|адрес\w*|адресату)|:\s)"
+    rf"\s*[:=]{{0,2}}\s*[<\"'(«\[]*(?:smtp:|mailto:)?(?P<address>{ADDRESS})",
     re.IGNORECASE,
 )
 _HELP = re.compile(
@@ -89,7 +91,7 @@ _HELP = re.compile(
 def _said_of_each(text: str) -> dict[str, str]:
     lines = text.split("\n")[:LINES]
     sentence = {} if lines[0].rstrip().endswith(":") else _labelled(lines[:1])
-    return {address: text for address in sentence} or _opening(lines) or _labelled(lines)
+    return dict.fromkeys(sentence, text) or _opening(lines) or _labelled(lines)
 
 
 def _opening(lines: list[str]) -> dict[str, str]:

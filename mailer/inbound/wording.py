@@ -38,7 +38,8 @@ SUBJECT = _any(
     r"no se (ha )?(pudo|podido) entregar|devuelto|não (foi )?entreg|falha na entrega|onbestelbaar|niedostarcz",
     r"недостав|не (может быть )?доставлен|ошибка доставки|не доставлено|сообщение о недоставке",
     r"недастаўл|не (можа быць )?дастаўлен|памылка дастаўкі|не доставлен|недоставлен",
-    r"退信|系统退信|未送达|无法投递|投递失败|傳送失敗|無法傳遞|配信不能|送信エラー|エラー通知|配信エラー|전송 실패|반송",
+    r"退信|系统退信|未送达|无法投递|投递失败|傳送失敗|無法傳遞|配信不能|送信エラー"
+    r"|エラー通知|配信エラー|전송 실패|반송",
 )
 
 #: What stands before the addresses. From here on addresses are looked for.
@@ -47,7 +48,8 @@ INTRODUCTION = _any(
     r"(address|recipient)\w*( that)? (had|have|has) (been )?(delivery|permanent|transient|fatal|fail|reject)",
     r"did not reach|was(n't| not) (able to be )?delivered|were not delivered|has(n't| not) been delivered",
     r"(could|can|cannot|can't) ?(not )?(be|been) (delivered|sent)|can ?not be delivered",
-    r"delivery( of your message)? (has )?failed|failed (to deliver|delivery)|delivery (to|for) .{0,60}(fail|delay|abort)",
+    r"delivery( of your message)? (has )?failed"
+    r"|failed (to deliver|delivery)|delivery (to|for) .{0,60}(fail|delay|abort)",
     r"unable to (deliver|send)|(error|problem|trouble) (while |in )?(deliver|attempting|trying)\w*",
     r"(message|mail) (to|for|was) .{0,80}(not relayed|rejected|undeliverable|blocked)|was not relayed",
     r"list of recipients|undeliverable|rejected by a remote|rejected your message|no such recipient",

@@ -179,6 +179,7 @@ _TABLE = (
     ),
     # Said of the reader's host, in codes that are also said of ours (RFC 7505).
     _Row(Meaning.DEAD_ADDRESS, _RCPT, code="556"),
+    _Row(Meaning.DEAD_DOMAIN, _RCPT, code="521", enhanced=r"5\.3\.2"),  # RFC 7504 §3
     _Row(
         Meaning.DEAD_ADDRESS,
         _RCPT,
@@ -261,7 +262,8 @@ _TABLE = (
         r"|does( ?n[o'’]t|n’t) exist|no longer|non-?existent|moved)"
         r"|(unknown|invalid|no such|non-?existent|undefined|illegal)( \S+)? (user|mailbox|recipient|account|address\b"
         r"|customer|person|alias|local.?part)|does not exist(?! in dns)|no (mail)?box here|not our (user|customer)"
-        r"|(invalid|unknown) recipient|wasn't found at|recipnotfound|final delivery userid|not a valid (user|mailbox)"
+        r"|(invalid|unknown) recipient|(wasn't|was not) found at|doesn't have an? (\S+ )?account"
+        r"|because the address couldn.t be found\b(?!,)|recipnotfound|final delivery userid|not a valid (user|mailbox)"
         r"|no (such )?(local )?(user|mailbox|recipient)s?\b( by)?|destinatari\w+ (invalid|inconnu|sconosciut)\w*"
         r"|(utilisateur|compte|adresse)( \S+){0,2} (inconnu|invalide)|(benutzer|empf[aä]nger) (unbekannt|nicht)"
         r"|usuario (desconocido|no existe)|(пользовател|ящик|адрес)\w*( \S+){0,2} не (найден|существует)"

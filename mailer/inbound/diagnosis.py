@@ -38,6 +38,8 @@ CATEGORIES: Mapping[Meaning, Category] = MappingProxyType(
     }
 )
 
+_BY_CLASS = "5.0.0"
+
 PERMANENT = frozenset({Category.UNKNOWN_USER, Category.DOUBTED_USER, Category.UNKNOWN_DOMAIN})
 """The address's own death. Effects may still wait for a second one (a domain can be ill for a day)."""
 
@@ -66,7 +68,10 @@ def diagnose(words: str, *, status: str | None = None, action: Action = Action.F
             meant, reply = second, of_around
     category = CATEGORIES[meant]
     permanent = category in PERMANENT and action is Action.FAILED and _class_of(reply) == 5
-    return Diagnosis(category, permanent, reply.enhanced or status, words or around or None)
+    if category is Category.UNKNOWN_USER and reply.stage is Stage.REPORTED and reply.enhanced is None:
+        permanent = False  # a bare 550 that may have answered the message: filters use the words of an unknown user
+    named = None if reply.enhanced == _BY_CLASS and not status else reply.enhanced
+    return Diagnosis(category, permanent, named or status, words or around or None)
 
 
 def _meaning(words: str, status: str | None, action: Action, around: str = "") -> tuple[Meaning, Reply]:
@@ -86,6 +91,7 @@ def as_reply(words: str, status: str | None = None, action: Action = Action.FAIL
     enhanced = own or _specific(status) or status
     if code is None:
         code = 450 if action is Action.DELAYED or (enhanced or "5")[0] == "4" else 550
+        enhanced = enhanced or (_BY_CLASS if code == 550 else None)  # the reporting system's own words, not a reply
     if own and own[0] != str(code)[0]:
         own = None
     text = words[found.end() :].strip() if found else words
@@ -140,7 +146,7 @@ _REPLY = re.compile(r"(?<![\w.])(?P<code>[45]\d\d)(?=[ \-:]{1,3}#?[45]\.\d{1,3}\
 #: Alone, it must open the words or follow what introduces a reply.
 _CODE = re.compile(
     r"(?:^|[;(\"']"
-    r"|\b(?:said|reply|returned|response|was|error|reason|with|error_code|said was|me|failed|from)\b\s*:{0,2}"
+    r"|\b(?:said|reply|returned|response|was|error|reason|with|message|error_code|said was|me|failed|from)\b\s*:{0,2}"
     r"|<<<|->|>|\]:?|[:,#-])\s*['\"(#]?(?P<code>[45][0-5]\d)(?=[ \-:,;)>\"']|$)-?:?",
     re.IGNORECASE,
 )

@@ -51,11 +51,14 @@ class Part:
     octets: bytes = field(repr=False)
     line: int  #: where its body begins in the message, from 0
 
-    def text(self) -> str:
-        """The body as text with LF line ends; what cannot be decoded becomes U+FFFD. HTML is reduced to its words."""
+    def text(self, line: int = LINE) -> str:
+        """The body as text with LF line ends, `line` characters of each; what cannot be decoded becomes U+FFFD.
+
+        HTML is reduced to its words.
+        """
         octets = _decoded(self.octets[: 2 * TEXT_OCTETS], self.fields.get("content-transfer-encoding", ""))
         text = _to_text(octets[:TEXT_OCTETS], _parameter(self.fields.get("content-type", ""), "charset"))
-        text = "\n".join(line[:LINE] for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
+        text = "\n".join(each[:line] for each in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
         return _words_of_html(text) if self.type == "text/html" else text
 
 

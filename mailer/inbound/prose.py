@@ -57,7 +57,8 @@ def recipients(
     last = next((words for words in reversed(said.values()) if words.strip()), "")
     for address, words in list(said.items())[:RECIPIENTS]:
         lone = prose.text if len(said) == 1 else last if not words.strip() else ""
-        diagnosis = diagnose(words, action=what, around=lone)
+        at_rcpt = re.search(rf">>> RCPT To: ?<{re.escape(address)}>", prose.text, re.IGNORECASE)
+        diagnosis = diagnose(words, action=what, around=lone or (at_rcpt.group() if at_rcpt else ""))
         found.append(
             Recipient(
                 address=address,

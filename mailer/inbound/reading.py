@@ -8,7 +8,7 @@ return a message about anybody.
 import re
 from collections.abc import Mapping, Sequence
 
-from mailer.inbound import address, automatic, prose, status, wording
+from mailer.inbound import address, automatic, notification, prose, status, wording
 from mailer.inbound.incoming import Action, Category, Incoming, Kind, Recipient
 from mailer.inbound.mime import HEADER_OCTETS, TEXT_OCTETS, Message, Part, take_apart
 from mailer.inbound.prose import Prose
@@ -24,7 +24,7 @@ def read(octets: bytes) -> Incoming:
     message = take_apart(octets)
     text, part = _human(message)
     told = prose.cut(text)
-    found = _complaint(message, text) or _report(message, told) or _in_prose(message, told)
+    found = _complaint(message, text) or _notification(message) or _report(message, told) or _in_prose(message, told)
     kind, recipients, feedback, reporter = found or _reply(message)
     returned_at = message.returned.line if message.returned else None
     if returned_at is None and part is not None and told.returned_at is not None:
@@ -79,12 +79,19 @@ def _complaint(message: Message, text: str) -> _Found | None:
     sender = address.one(message.fields.get("from", ""))
     if sender and wording.OPT_OUT.search(text):
         return Kind.COMPLAINT, _complained([sender]), "opt-out", None
+    if message.returned and wording.COMPLAINT.search(message.fields.get("subject", "")):
+        return Kind.COMPLAINT, (), "abuse", None  # whose it is only the returned message says, which is not read
     return None
 
 
 def _complained(values: Sequence[str]) -> list[Recipient]:
     each = dict.fromkeys(found for value in values for found in address.every(value))
     return [Recipient(address=one, category=Category.COMPLAINT) for one in each]
+
+
+def _notification(message: Message) -> _Found | None:
+    plain = next(message.of_type("text/plain"), None)
+    return notification.told(plain.text(line=TEXT_OCTETS)) if plain else None
 
 
 # Reports

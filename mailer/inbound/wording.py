@@ -99,5 +99,8 @@ AUTOMATIC = _any(
     r"自动(回复|答复)|自動(返信|回覆|応答|回答)|不在|休假|外出中|자동 ?(회신|응답)|부재중",
 )
 
+#: Complaints without fields (Outlook.com's junk mail reporting), by their subject.
+COMPLAINT = _any(r"^\s*complaint about message from [0-9a-f.:]+\s*$")
+
 #: Apple Mail's own message for a List-Unsubscribe address: the reader's, in automatic dress.
 OPT_OUT = _any(r"apple mail sent this (e-?mail|message) to unsubscribe")

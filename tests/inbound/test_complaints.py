@@ -36,6 +36,20 @@ def test_a_complaint_is_no_bounce_even_from_a_daemon() -> None:
     assert read(octets.replace(b"Loop <loop@", b"MAILER-DAEMON <mailer-daemon@")).kind is Kind.COMPLAINT
 
 
+def test_a_complaint_that_only_returns_the_message_names_nobody() -> None:
+    body = (
+        f"--b\nContent-Type: message/rfc822\n\nX-HmXmrOriginalRecipient: {READER}\nMessage-ID: <a@b.example>\n\n--b--\n"
+    )
+    octets = letter(
+        body,
+        sender="staff@hotmail.example",
+        subject="complaint about message from 192.0.2.1",
+        content_type="multipart/mixed; boundary=b",
+    )
+    incoming = read(octets)
+    assert (incoming.kind, incoming.recipients, incoming.returned_id) == (Kind.COMPLAINT, (), "a@b.example")
+
+
 def test_who_unsubscribes_with_apples_button_opts_out() -> None:
     octets = letter(
         "Apple Mail sent this email to unsubscribe from the message “News”.",

@@ -21,7 +21,7 @@ from mailer.inbound.incoming import Action, Category
         ("554 no (in reply to end of DATA command)", Stage.DOT, 554, None),
         ("host mx refused to talk to me: 554 go away", Stage.CONNECT, 554, None),
         ("550 #5.1.0 Address rejected", Stage.REPORTED, 550, "5.1.0"),
-        ("connected to 192.0.2.1:25 at 12:55, port 587", Stage.REPORTED, 550, None),
+        ("connected to 192.0.2.1:25 at 12:55, port 587", Stage.REPORTED, 550, "5.0.0"),
         ("after end of data: 550 5.1.1 no such user, says LMTP", Stage.REPORTED, 550, "5.1.1"),
     ],
 )
@@ -51,11 +51,29 @@ def test_words_are_brought_into_the_shape_of_a_reply(words: str, stage: Stage, c
         ("procmail: can't create file: no such user", "5.1.1", Category.TEMPORARY),
         ("delivery temporarily suspended: connection timed out", "4.4.1", Category.TEMPORARY),
         ("lookup responded with NXDOMAIN", "4.0.0", Category.TEMPORARY),
+        ("521 5.3.2 not accepting messages (in reply to RCPT TO command)", None, Category.UNKNOWN_DOMAIN),
+        ("521 5.3.2 not now (in reply to end of DATA command)", None, Category.UNKNOWN),
         ("the weather is bad", "5.0.0", Category.UNKNOWN),
     ],
 )
 def test_what_words_mean(words: str, status: str | None, category: Category) -> None:
     assert diagnose(words, status=status).category is category
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "permanent"),
+    [
+        ("550 no such user", None, False),
+        ("550 no such user", "5.0.0", True),
+        ("550 5.1.1 no such user", None, True),
+        ("550 no such user (in reply to RCPT TO command)", None, True),
+        ("550 no such user (in reply to end of DATA command)", None, False),
+        ("no such user", None, True),
+        ("550 no such domain", None, True),
+    ],
+)
+def test_a_bare_reply_is_not_enough_to_call_an_address_dead(words: str, status: str | None, permanent: bool) -> None:
+    assert diagnose(words, status=status).permanent == permanent
 
 
 def test_every_meaning_has_a_category() -> None:

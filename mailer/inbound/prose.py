@@ -48,7 +48,7 @@ def recipients(
     `named`: what the header says failed (X-Failed-Recipients), where the text names none. `not_these`: addresses that
     are the report's own, such as whom it is written to; they count where there is no other.
     """
-    said = _said_of_each(prose.text) or _opening(prose.before.split("\n")[:LINES])
+    said = _said_of_each(prose.text) or _said_of_each(prose.before)
     own = {each.casefold() for each in not_these}
     others = {address: words for address, words in said.items() if address.casefold() not in own}
     said = others or ({} if list(named) else said) or dict.fromkeys(named, "")
@@ -78,11 +78,13 @@ _OPENING = re.compile(
     rf"(?P<address>{ADDRESS})>?(?P<rest>.*)$"
 )
 _LABELLED = re.compile(
-    r"(?:\b(?:to|for|recipient|address|user ?id|attempts|mailbox|deliver(?:ing)?|failed|list|in|of"
+    r"(?:\b(?:to|for|recipient|address|user ?id|attempts|mailbox|smtp|generated from|deliver(?:ing)?|failed|list|in|of"
     r"|пользователю|адрес\w*|адресату)|:\s)"
     rf"\s*[:=]{{0,2}}\s*[<\"'(«\[]*(?:smtp:|mailto:)?(?P<address>{ADDRESS})",
     re.IGNORECASE,
 )
+#: A header's lines that are quoted, and name nobody who failed.
+_NOT_SAID = ("from:", "to:", "cc:", "reply-to:", "subject:", "sender:")
 _HELP = re.compile(
     r"(contact|assistance|help|forward|report|complain|abuse|support|please (send|mail|write)|sent by|from)\b.{0,80}$",
     re.IGNORECASE,
@@ -91,7 +93,8 @@ _HELP = re.compile(
 
 def _said_of_each(text: str) -> dict[str, str]:
     lines = text.split("\n")[:LINES]
-    sentence = {} if lines[0].rstrip().endswith(":") else _labelled(lines[:1])
+    introduced = wording.INTRODUCTION.search(lines[0]) and not lines[0].rstrip().endswith(":")
+    sentence = _labelled(lines[:1]) if introduced else {}
     return dict.fromkeys(sentence, text) or _opening(lines) or _labelled(lines)
 
 
@@ -123,9 +126,7 @@ def _labelled(lines: list[str]) -> dict[str, str]:
     said: dict[str, str] = {}
     for number, line in enumerate(lines):
         for found in _LABELLED.finditer(line):
-            if _HELP.search(line[: found.start()]) or line.lstrip().casefold().startswith(
-                ("from:", "reply-to:", "cc:")
-            ):
+            if _HELP.search(line[: found.start()]) or line.lstrip().casefold().startswith(_NOT_SAID):
                 continue
             address = found.group("address").rstrip(".-")
             said.setdefault(address, " ".join(each.strip() for each in lines[number : number + 20]))

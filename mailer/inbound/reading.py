@@ -123,7 +123,8 @@ def _in_prose(message: Message, told: Prose) -> _Found | None:
     subject = wording.SUBJECT.search(fields.get("subject", "")) is not None
     if automatic.named_automatic(fields) and not daemon:
         return None
-    if not (failed or (daemon and (subject or told.introduced)) or (subject and told.introduced)):
+    certain = failed or wording.MAILER_DAEMON.search(fields.get("from", ""))
+    if not (certain or (daemon and (subject or told.introduced)) or (subject and told.introduced)):
         return None
     found = prose.recipients(told, fields.get("subject", ""), named=failed, not_these=_own(fields))
     if not found and not (daemon and subject):

@@ -99,8 +99,9 @@ def _recipient(fields: dict[str, str], around: str, lone: str | None) -> Recipie
     final = address.one(fields.get("final-recipient", ""))
     original = address.one(fields.get("original-recipient", ""))
     routed = re.search(r";\s*@", fields.get("final-recipient", "")) is not None
+    inner = final is not None and "." not in final.rpartition("@")[2]  # a host inside; no mail of ours goes there
     actual = address.one(fields.get("x-actual-recipient", ""))
-    named = (original if routed else None) or final or actual or original or lone
+    named = (original if routed or inner else None) or final or actual or original or lone
     if named is None:
         return None
     action = _action(fields.get("action", ""))

@@ -18,20 +18,25 @@ DAEMON = _any(
     r"post[-_. ]?master",
     r"mail(er)? deliver\w* (sub)?(system|service|agent)",
     r"(mail|delivery) (sub)?system",
-    r"mail administrator|system administrator|mail router|mdaemon|mail delivery",
+    r"mail[-_ ]?service|mail administrator|system administrator|mail router|mdaemon|mail delivery",
     r"^\s*(\S+\s*)?<\s*>\s*$",
     r"\b(no|do-?not)[-_.]?reply",
     r"(-admin|-owner|-bounces?)@|\bowner-",  # mailing list programs
 )
 
+#: Who writes nothing but reports.
+MAILER_DAEMON = _any(r"mailer[-_. ]?daemon")
+
 #: What reports are called. Matched against Subject.
 SUBJECT = _any(
     r"undeliver(ed|able)|non[- ]?deliver(y|able|ed)|not (be )?deliver(ed|able)|deliver(y|ed) (has )?fail",
     r"returned (e-?)?mail|mail (delivery )?(failed|failure|error|system error)|returned to sender|mail returned",
-    r"delivery (status|fail\w*|failure|report|notif\w*|problem|error|delay\w*|incomplete|notice|unsuccessful)",
+    r"delivery (status|fail\w*|failure|report|notif\w*|problem|error|delay\w*|incomplete|notice|warning|unsuccessful)",
     r"fail(ure|ed) (notice|notification|delivery|mail)|mail failure|message (delivery|could not|not delivered)",
     r"(could|can) ?not (be )?(deliver|send)|unable to deliver|permanent (delivery )?(failure|error)|mail could not",
     r"message (you sent )?(was )?(blocked|rejected|returned)|mail refused|rejected (mail|message)|undelivered",
+    r"user unknown|unknown (user|recipient)|no such user|mailbox (is )?(full|unavailable)|processing error",
+    r"not (yet )?been delivered|warning: message",
     r"are not member|loop alert",  # fml
     r"unzustellbar|nicht zugestellt|zustellung|fehlgeschlagen",
     r"non remis|échec|non distribu|impossible de remettre|mancata consegna|non recapitat|non consegnat",
@@ -46,6 +51,7 @@ SUBJECT = _any(
 INTRODUCTION = _any(
     r"following (e-?mail )?(address|recipient|destination|user)",  # Exim, qmail, Gmail, Sendmail, Exchange, Domino
     r"(address|recipient)\w*( that)? (had|have|has) (been )?(delivery|permanent|transient|fatal|fail|reject)",
+    r"not yet been delivered|failed (address|recipient)|intended recipient|delivery of (e?-?mail|your message) to",
     r"did not reach|was(n't| not) (able to be )?delivered|were not delivered|has(n't| not) been delivered",
     r"(could|can|cannot|can't) ?(not )?(be|been) (delivered|sent)|can ?not be delivered",
     r"delivery( of your message)? (has )?failed"
@@ -77,6 +83,7 @@ RETURNED = _any(
 
 #: A mail system that is still trying.
 DELAYED = _any(
+    r"postponed|advisory[- ]only|continue(s|d)? to (try|attempt)|attempts will continue|just a warning",
     r"warning message only|\bdelayed\b|will (be retried|keep trying|retry)|still undelivered|delivery incomplete",
     r"(only a )?temporary failure report|not yet been delivered|no need to resend|\(delay\)|do not need to re-?send",
     r"будет повторен|паўтораная спроба|wird weiter versucht|nouvelle tentative",

@@ -274,6 +274,30 @@ RCPT To:<reader@far.example>
 Your mail could not be delivered to: <reader@far.example>
 As the mailbox is full.
 
+=== a daemon without an introduction => unknown user
+Intended recipient: reader@far.example
+Unknown user.
+
+=== the address after the reason => mailbox full
+User's mailbox is full: <reader@far.example>
+Unable to deliver mail.
+
+=== an address that is not disclosed => not permanent
+The following address(es) failed:
+
+  an undisclosed address
+    (generated from reader@far.example)
+
+=== Exchange, by directory => unknown user
+Your message
+
+  To:      list@innocent.example
+
+did not reach the following recipient(s):
+
+c=US;a= ;p=FAR;dda:SMTP=reader@far.example; on Mon, 23 Nov 2026
+    The recipient name is not recognized
+
 === blocked => blocked
 It could not be delivered.
 

@@ -157,7 +157,7 @@ def _span(chance: random.Random, octets: bytes) -> tuple[int, int]:
 
 def _flip(chance: random.Random, octets: bytes, _: list[bytes]) -> bytes:
     changed = bytearray(octets)
-    for _ in range(chance.randint(1, 20)):
+    for _each in range(chance.randint(1, 20)):
         if changed:
             changed[chance.randrange(len(changed))] = chance.randrange(256)
     return bytes(changed)

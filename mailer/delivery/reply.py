@@ -204,7 +204,8 @@ _TABLE = (
         Meaning.BLOCKED,
         _LATE,
         code="5..",
-        text=r"(blocked|listed|rejected|denied|found) (using|by|in|on|at|due to) \S*(bl\b|\.|list|reputation|spamhaus)"
+        text=r"blocked (using|by)\b"
+        r"|(blocked|listed|rejected|denied|found) (using|by|in|on|at|due to) \S*(bl\b|\.|list|reputation|spamhaus)"
         r"|(block|black|deny|reject) ?list|\bdnsbl\b|\brbl\b|spamhaus|spamcop|senderbase|S3150|\bSC-00\d"
         r"|reputation|reverse (dns|lookup)|\bPTR\b|\bbanned\b|not accepting connections|too many unwanted"
         r"|(your|this|client|the|sending|from) (ip|server|network|host)( address)?( \S+){0,3} (is|was|has been) "

@@ -49,6 +49,7 @@ R, D, M, C, P = Stage.RCPT, Stage.DOT, Stage.MAIL, Stage.CONNECT, Stage.REPORTED
         (M, None, "Connection lost", Meaning.RELAY),
         (D, None, "Connection lost", Meaning.UNANSWERED),
         (R, 550, "Something else entirely", Meaning.UNKNOWN),
+        (R, 554, "5.7.1 Client host blocked using a list", Meaning.BLOCKED),
         (R, 550, "5.4.1 Recipient address rejected: Access denied", Meaning.DOUBTED_ADDRESS),
         (R, 550, "5.1.0 Address rejected", Meaning.DOUBTED_ADDRESS),
         (R, 550, "5.1.1 198.51.100.7 has sent to too many recipients this hour", Meaning.REPUTATION),

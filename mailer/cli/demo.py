@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mailer.cli.shared import JsonOption, print_json, run_loop, start_logging
+from mailer.cli.printing import JsonOption, print_json
+from mailer.cli.shared import run_loop, start_logging
 from mailer.demo.road import Result, walk
 from mailer.demo.stage import Stage, stage
 from mailer.issues.folder import read_folder

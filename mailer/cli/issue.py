@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mailer import publications
-from mailer.cli.shared import JsonOption, PublicationOption, installation, local, print_json
+from mailer.cli.printing import JsonOption, print_json
+from mailer.cli.shared import PublicationOption, installation, local
 from mailer.delivery import launch, ledger, proofs
 from mailer.delivery.tally import Tally
 from mailer.delivery.tally import tally as tally_of

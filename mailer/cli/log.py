@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mailer.app import App
-from mailer.cli.shared import JsonOption, PublicationOption, installation, print_json
+from mailer.cli.printing import JsonOption, print_json
+from mailer.cli.shared import PublicationOption, installation
 from mailer.delivery.log import LogEntry, LogFilter, entries
 
 FOLLOW_SECONDS = 0.5

@@ -1,11 +1,10 @@
-"""What every command needs: the installation, one way to print times, JSON."""
+"""What commands on an installation need: the installation itself, the log, the loop, one way to print times."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Coroutine
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo
 
 import typer
@@ -23,7 +22,6 @@ T = TypeVar("T")
 PublicationOption = Annotated[
     str | None, typer.Option("--publication", help="Which publication, where there are several.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
 def installation(*, checked: bool = True) -> App:
@@ -51,7 +49,3 @@ def run_loop(work: Coroutine[None, None, T]) -> T:
 def local(moment: datetime | None, zone: str) -> str:
     """A moment where a person reads it: in the publication's zone, to the minute."""
     return moment.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M") if moment else "-"
-
-
-def print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, ensure_ascii=False, default=lambda each: each.isoformat()))

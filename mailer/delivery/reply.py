@@ -24,6 +24,7 @@ class Stage(enum.StrEnum):
     RCPT = "rcpt"
     DATA = "data"
     DOT = "dot"  #: after the last octet: without an answer, the mail may have been taken
+    REPORTED = "reported"  #: read in a report that does not say which command it answered
 
 
 class Reply(NamedTuple):
@@ -54,14 +55,17 @@ _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?=\D|$)")
 class Meaning(enum.StrEnum):
     ACCEPTED = "accepted"
     DEAD_ADDRESS = "dead address"
+    DOUBTED_ADDRESS = "address that seems dead"
     DEAD_DOMAIN = "dead domain"
     INACTIVE = "inactive mailbox"
     MAILBOX_FULL = "mailbox full"
     TEMPORARY = "temporary"
     MESSAGE = "this message"
     CONTENT = "content refused"
+    POLICY = "refused by a policy"
     REPUTATION = "destination throttles us"
-    BLOCKED = "our address or authentication"
+    BLOCKED = "our address blocked"
+    AUTHENTICATION = "our authentication failed"
     SENDER = "sender or relaying refused"
     RELAY = "relay out of order"
     LOGIN = "login refused by the relay"
@@ -92,14 +96,17 @@ ACTIONS: Mapping[Meaning, Action] = MappingProxyType(
     {
         Meaning.ACCEPTED: Action(Consequence.ACCEPT),
         Meaning.DEAD_ADDRESS: Action(Consequence.REFUSE, suppress=True),
+        Meaning.DOUBTED_ADDRESS: Action(Consequence.REFUSE),
         Meaning.DEAD_DOMAIN: Action(Consequence.REFUSE),
         Meaning.INACTIVE: Action(Consequence.REFUSE),
         Meaning.MAILBOX_FULL: Action(Consequence.DEFER),
         Meaning.TEMPORARY: Action(Consequence.DEFER),
         Meaning.MESSAGE: Action(Consequence.REFUSE),
         Meaning.CONTENT: Action(Consequence.REFUSE, alarm=True),
+        Meaning.POLICY: Action(Consequence.REFUSE, alarm=True),
         Meaning.REPUTATION: Action(Consequence.DEFER),
         Meaning.BLOCKED: Action(Consequence.DEFER, alarm=True),
+        Meaning.AUTHENTICATION: Action(Consequence.DEFER, alarm=True),
         Meaning.SENDER: Action(Consequence.RETURN, stop=True, alarm=True),
         Meaning.RELAY: Action(Consequence.RETURN, stop=True),
         Meaning.LOGIN: Action(Consequence.RETURN, stop=True, alarm=True),
@@ -112,8 +119,9 @@ ACTIONS: Mapping[Meaning, Action] = MappingProxyType(
 _ANY = frozenset(Stage)
 _BEGIN = frozenset({Stage.CONNECT})
 _MAIL = frozenset({Stage.MAIL})
-_RCPT = frozenset({Stage.RCPT})
-_LATE = frozenset({Stage.RCPT, Stage.DATA, Stage.DOT})
+_RCPT = frozenset({Stage.RCPT, Stage.REPORTED})
+_LATE = frozenset({Stage.RCPT, Stage.DATA, Stage.DOT, Stage.REPORTED})
+_REPORTED = frozenset({Stage.REPORTED})
 
 
 @dataclass(frozen=True)
@@ -152,46 +160,155 @@ _TABLE = (
         Meaning.SENDER,
         _LATE,
         code="[45]..",
-        text=r"sender (address )?(rejected|verif|domain)|bounce\+|client host rejected|unable to relay|smtp auth"
-        r"|authentication (is )?required|address is not verified|relay(ing)? (access )?(denied|not permitted)"
-        r"|not permitted to relay",
+        text=r"sender (address )?(has null|rejected|refused|verif|domain|denied|invalid)|bounce\+|client host rejected"
+        r"|unable to relay|smtp auth|authentication (is )?required|address is not verified"
+        r"|relay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))|(not permitted|configured) to relay"
+        r"|unauthenticated senders?|domain of (the )?sender|(invalid|unknown|unrout\w+|bad|illegal) (sender|return)"
+        r"|(sender|return.path|from)( e?-?mail)?( address| domain)?(?! to)[^.:]{0,40} "
+        r"(invalid|unknown|not (exist|found))"
+        r"|invalid ip for sending|my name was rejected|sending (to/)?from an address",
     ),
     _Row(Meaning.REPUTATION, _LATE, code="421|4..", enhanced=r"4\.7\.(0|2[3-9]|3[0-2]|5\d\d)"),
     _Row(Meaning.REPUTATION, _LATE, code="4..", text=r"\[TS\d\d\]|temporarily deferred|unusual rate|rate limit"),
-    _Row(Meaning.BLOCKED, _LATE, code="5..", enhanced=r"5\.7\.(2[5-9]|3[0-2]|40|509|515|606)"),
+    _Row(
+        Meaning.REPUTATION,
+        _LATE,
+        code="5..",
+        text=r"(sent|sending) (to )?too (many|much)|too many (messages|mails|e-?mails|connections|sessions|errors)"
+        r"|rate[ -]limit|(hourly|daily|sending) (\S+ )?(limit|quota)",
+    ),
+    # Said of the reader's host, in codes that are also said of ours (RFC 7505).
+    _Row(Meaning.DEAD_ADDRESS, _RCPT, code="556"),
+    _Row(Meaning.DEAD_DOMAIN, _RCPT, code="521", enhanced=r"5\.3\.2"),  # RFC 7504 §3
+    _Row(
+        Meaning.DEAD_ADDRESS,
+        _RCPT,
+        code="5..",
+        text=r"^(?!.*\bsender\b).*((host|domain)\S*( \S+){0,3} does not accept (any )?mail"
+        r"|indicated no smtp service|\bnull ?mx\b)",
+    ),
+    _Row(
+        Meaning.AUTHENTICATION,
+        _LATE,
+        code="5..",
+        enhanced=r"5\.7\.(2\d|3[0-2]|40|509|515)",
+    ),
+    _Row(
+        Meaning.AUTHENTICATION,
+        _LATE,
+        code="5..",
+        text=r"\bDMARC\b|\bSPF\b|\bDKIM\b|authentication checks? failed|domain of the author",
+    ),
+    _Row(Meaning.BLOCKED, _LATE, code="5..", enhanced=r"5\.7\.606"),
     _Row(
         Meaning.BLOCKED,
         _LATE,
         code="5..",
-        text=r"blocked using|block ?list|\bdnsbl\b|\brbl\b|spamhaus|S3150|DMARC|\bSPF\b",
+        text=r"blocked (using|by)\b"
+        r"|(blocked|listed|rejected|denied|found) (using|by|in|on|at|due to) \S*(bl\b|\.|list|reputation|spamhaus)"
+        r"|(block|black|deny|reject) ?list|\bdnsbl\b|\brbl\b|spamhaus|spamcop|senderbase|S3150|\bSC-00\d"
+        r"|reputation|reverse (dns|lookup)|\bPTR\b|\bbanned\b|not accepting connections|too many unwanted"
+        r"|(your|this|client|the|sending|from) (ip|server|network|host)( address)?( \S+){0,3} (is|was|has been) "
+        r"(blocked|banned|listed|not allowed|denied|rejected|refused)|messages from \S+ (weren't|were not) sent"
+        r"|connect\w*( \S+){0,3} (denied|refused by (local )?policy)",
     ),
     _Row(Meaning.SENDER, _RCPT, code="5..", enhanced=r"5\.7\.(54|64)"),
     _Row(Meaning.SENDER, _LATE, code="5..", enhanced=r"5\.1\.[78]|5\.4\.5"),
     _Row(Meaning.TEMPORARY, _LATE, code="5..", enhanced=r"5\.2\.1", text="too quickly|rate"),
+    _Row(Meaning.TEMPORARY, _LATE, code="5..", text=r"receiving (e?-?mail|messages) (too quickly|at a rate)"),
     # The reader's mailbox.
     _Row(Meaning.MAILBOX_FULL, _LATE, enhanced=r"[45]\.2\.2"),
-    _Row(Meaning.MAILBOX_FULL, _LATE, code="[45]52|4..", text="full|over ?quota|quota exceeded"),
-    _Row(Meaning.INACTIVE, _RCPT, code="5..", enhanced=r"5\.2\.1|5\.7\.13"),
-    _Row(Meaning.INACTIVE, _RCPT, code="5..", text="disabled|inactive|suspended"),
-    _Row(Meaning.DEAD_ADDRESS, _RCPT, code="5..", enhanced=r"5\.1\.(1|3|6|10)|5\.7\.1[78]"),
-    _Row(Meaning.DEAD_ADDRESS, _RCPT, code="556"),
-    _Row(Meaning.DEAD_DOMAIN, _RCPT, code="5..", enhanced=r"5\.1\.2|5\.4\.4|5\.4\.310"),
+    _Row(Meaning.MAILBOX_FULL, _LATE, code="[45][25]2|4..", text="full|over ?quota|quota exceeded"),
+    _Row(
+        Meaning.MAILBOX_FULL,
+        _LATE,
+        text=r"(mail)?box (for user )?(is |was )?(\S+ )?full|over (the )?(allowed |disk )?quota"
+        r"|(quota|storage|mailbox)( \S+){0,3} exceed|exceed\w*( \S+){0,4} (quota|storage|mailbox)|quota violation"
+        r"|insufficient (disk|storage|mailbox)|(not enough|out of) (disk|storage|free space)|\bdisk ?(space|quota|full)"
+        r"|exceeds? (the )?(allotted|allowed) (space|storage)|mailbox size limit|mailbox( \S+){0,3} exceeded",
+    ),
+    _Row(Meaning.INACTIVE, _RCPT, code="5..", enhanced=r"5\.7\.13"),
+    # A local program that broke, told in the words that its system has for a missing file or user.
+    _Row(Meaning.TEMPORARY, _REPORTED, text=r"procmail:|command died|(couldn't|can't|cannot) create|lock failure"),
+    _Row(Meaning.TEMPORARY, _REPORTED, code="5..", text=r"queue\.expired|message expired|delivery time expired"),
     _Row(
         Meaning.DEAD_ADDRESS,
         _RCPT,
-        code="55[0134]",
-        text=r"(user|mailbox|recipient|address) (is )?(unknown|not found|does ?n[o']t exist)"
-        r"|unknown (user|mailbox|recipient)|no such (user|mailbox|recipient)|does not exist",
+        code="5..",
+        enhanced=r"5\.2\.1",
+        text=r"(user|mailbox|recipient|address) (is )?(unknown|not found)|(no such|unknown) (user|mailbox|recipient)",
     ),
+    _Row(Meaning.INACTIVE, _RCPT, code="5..", enhanced=r"5\.2\.1"),
+    _Row(Meaning.DEAD_ADDRESS, _RCPT, code="5..", enhanced=r"5\.1\.(1|3|6|10|351)|5\.7\.1[78]"),
+    _Row(
+        Meaning.INACTIVE,
+        _RCPT,
+        code="5..",
+        text=r"disabled|inactive|(?<!temporarily )suspended|discontinued|deactivated|frozen|dormant"
+        r"|(account|mailbox|user)\S*( \S+){0,3} (locked|blocked|closed|expired|terminated|not active)|on hold",
+    ),
+    _Row(Meaning.DEAD_DOMAIN, _RCPT, code="5..", enhanced=r"5\.1\.2|5\.4\.4|5\.4\.310"),
+    # What gateways of Microsoft and Cisco say of an address they do not know, and of some that they do.
+    _Row(Meaning.DOUBTED_ADDRESS, _RCPT, code="5..", enhanced=r"5\.4\.1", text="recipient address rejected"),
+    _Row(Meaning.DOUBTED_ADDRESS, _RCPT, code="5..", enhanced=r"5\.1\.0", text="address rejected"),
+    # A filter that the reader set, which answers in the words of an unknown user (mobile networks of Japan).
+    _Row(Meaning.POLICY, _REPORTED, enhanced=r"5\.(2\.0|7\.\d+)", text=r"user unknown|unknown user"),
+    _Row(Meaning.POLICY, _LATE, text=r"^(5\.\d\.\d )?: user unknown"),
+    _Row(
+        Meaning.DEAD_ADDRESS,
+        _RCPT,
+        code="55[0134]|501",
+        text=r"(user|mailbox|recipient|(?<!ip )address|addressee|account|customer|alias)(\(s\))?( name)?( \S+@\S+)? "
+        r"((is|was|are) )?((a|an) )?(unknown|invalid|not (found|known|valid|recogni[sz]ed|listed|here)"
+        r"|does( ?n[o'’]t|n’t) exist|no longer|non-?existent|moved)"
+        r"|(unknown|invalid|no such|non-?existent|undefined|illegal)( \S+)? (user|mailbox|recipient|account|address\b"
+        r"|customer|person|alias|local.?part)|does not exist(?! in dns)|no (mail)?box here|not our (user|customer)"
+        r"|(invalid|unknown) recipient|(wasn't|was not) found at|doesn't have an? (\S+ )?account"
+        r"|because the address couldn.t be found\b(?!,)|recipnotfound|final delivery userid|not a valid (user|mailbox)"
+        r"|no (such )?(local )?(user|mailbox|recipient)s?\b( by)?|destinatari\w+ (invalid|inconnu|sconosciut)\w*"
+        r"|(utilisateur|compte|adresse)( \S+){0,2} (inconnu|invalide)|(benutzer|empf[aä]nger) (unbekannt|nicht)"
+        r"|usuario (desconocido|no existe)|(пользовател|ящик|адрес)\w*( \S+){0,2} не (найден|существует)"
+        r"|not (unique|listed) in( \S+){0,5} (directory|address book)"
+        r"|такого (пользователя|ящика|адреса) нет",
+    ),
+    _Row(
+        Meaning.DEAD_DOMAIN,
+        _RCPT,
+        code="5..",
+        text=r"host (\S+ )?(is )?(unknown|not found)|unknown (host|domain)"
+        r"|domain (name )?(\S+ )?(is )?(not found|unknown)"
+        r"|no such (domain|host)|(domain|host)( \S+)? (does not|doesn't) exist|\bnxdomain\b|domain is not reachable"
+        r"|couldn't find (any|a) (host|mail exchanger)|(illegal|invalid|bad destination) (host|domain|system)"
+        r"|unrout(e)?able (mail )?(address|domain)|no mx found|non-?existent (hosts?|domain)"
+        r"|mx records point to non-existent|bad destination (host|system)",
+    ),
+    _Row(Meaning.DOUBTED_ADDRESS, _RCPT, code="550", text=r"(action not taken|failed): mailbox unavailable"),
     # The message.
-    _Row(Meaning.CONTENT, _LATE, code="5..", text=r"spam|virus|malware|\buribl\b|content"),
+    _Row(Meaning.CONTENT, _LATE, code="5..", text=r"spam|virus|malware|\buribl\b|content|\bUBE\b"),
+    _Row(
+        Meaning.POLICY, _LATE, code="5..", text=r"polic(y|ies)|not authori[sz]ed|not allowed|not permitted|prohibited"
+    ),
     _Row(Meaning.CONTENT, _LATE, code="5..", enhanced=r"5\.7\.[01]"),
-    _Row(Meaning.MESSAGE, _LATE, code="5..", enhanced=r"5\.3\.4|5\.6\.\d+"),
+    _Row(Meaning.POLICY, _LATE, code="5..", enhanced=r"5\.7\.\d+"),
+    _Row(Meaning.MESSAGE, _LATE, code="5..", enhanced=r"5\.(3\.4|2\.3|6\.\d+)"),
     _Row(Meaning.MESSAGE, frozenset({Stage.DATA, Stage.DOT}), code="552"),
+    _Row(
+        Meaning.MESSAGE,
+        _LATE,
+        code="5..",
+        text=r"(message|mail|size|line|header)\S*( \S+){0,4} (too (big|large|long)|exceed)|exceed\w*( \S+){0,4} size"
+        r"|(size|line|header) limit|hop count|too many hops|\bloop\b",
+    ),
     _Row(Meaning.TEMPORARY, _RCPT, code="552"),  # RFC 5321 §4.5.3.1.10: too many recipients, once
     # The conversation.
     _Row(Meaning.PROTOCOL, _LATE, code="50[0-4]|555"),
     _Row(Meaning.TEMPORARY, _LATE, code="4.."),
+    _Row(
+        Meaning.TEMPORARY,
+        _REPORTED,
+        text=r"timed? ?out|refused|not respond|expired|try again|try later|retr(y|ies)|unreachable|temporar|busy"
+        r"|too long|network error|lookup fail|failing for a long time|giving up|unavailable",
+    ),
     _Row(Meaning.UNKNOWN, _ANY),
 )
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mailer.delivery.reply import ACTIONS, Consequence, Meaning, Reply, Stage, action, meaning, wait
 
-R, D, M, C = Stage.RCPT, Stage.DOT, Stage.MAIL, Stage.CONNECT
+R, D, M, C, P = Stage.RCPT, Stage.DOT, Stage.MAIL, Stage.CONNECT, Stage.REPORTED
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ R, D, M, C = Stage.RCPT, Stage.DOT, Stage.MAIL, Stage.CONNECT
         (R, 450, "4.7.1 Greylisted, try again in 300 seconds", Meaning.TEMPORARY),
         (R, 421, "4.7.0 [TSS04] Messages temporarily deferred due to user complaints", Meaning.REPUTATION),
         (D, 421, "4.7.28 Our system has detected an unusual rate of unsolicited mail", Meaning.REPUTATION),
-        (D, 550, "5.7.26 This mail has been blocked because the sender is unauthenticated", Meaning.BLOCKED),
+        (D, 550, "5.7.26 This mail has been blocked because the sender is unauthenticated", Meaning.AUTHENTICATION),
         (R, 554, "5.7.1 Service unavailable; Client host blocked using zen.spamhaus.org", Meaning.BLOCKED),
         (R, 554, "5.7.1 <a@b.example>: Relay access denied", Meaning.SENDER),
         (M, 550, "5.7.1 Sender refused", Meaning.SENDER),
@@ -49,6 +49,18 @@ R, D, M, C = Stage.RCPT, Stage.DOT, Stage.MAIL, Stage.CONNECT
         (M, None, "Connection lost", Meaning.RELAY),
         (D, None, "Connection lost", Meaning.UNANSWERED),
         (R, 550, "Something else entirely", Meaning.UNKNOWN),
+        (R, 554, "5.7.1 Client host blocked using a list", Meaning.BLOCKED),
+        (R, 550, "5.4.1 Recipient address rejected: Access denied", Meaning.DOUBTED_ADDRESS),
+        (R, 550, "5.1.0 Address rejected", Meaning.DOUBTED_ADDRESS),
+        (R, 550, "5.1.1 198.51.100.7 has sent to too many recipients this hour", Meaning.REPUTATION),
+        (R, 550, "5.7.27 Sender address has null MX", Meaning.SENDER),
+        (R, 550, "Domain far.example does not accept mail (nullMX)", Meaning.DEAD_ADDRESS),
+        (D, 550, "No such user here", Meaning.UNKNOWN),
+        (D, 554, "5.7.9 Message not accepted for policy reasons", Meaning.POLICY),
+        (R, 554, "Your access to this mail system has been rejected due to poor reputation", Meaning.BLOCKED),
+        (P, 550, "5.1.1 no such user", Meaning.DEAD_ADDRESS),
+        (P, 550, "5.7.1 user unknown", Meaning.POLICY),
+        (P, 450, "4.1.1 user unknown", Meaning.TEMPORARY),
     ],
 )
 def test_a_reply_means(stage: Stage, code: int | None, text: str, meant: Meaning) -> None:

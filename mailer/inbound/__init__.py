@@ -1,0 +1,1 @@
+"""What comes back: bounces, complaints, automatic replies: octets in, their meaning out. Reading touches no store."""

@@ -200,8 +200,9 @@ class Sender:
     def _learn(self, answers: list[Answer]) -> None:
         """What answers say beyond their own delivery: a destination wants to be spared, an issue has to stop."""
         stops = dict[int, str]()
-        for claim, reply, _, _, at in answers:
-            self._destinations.heard(claim.destination, reply, at)
+        for claim, reply, action, _, at in answers:
+            if action.consequence is not Consequence.ACCEPT:
+                self._destinations.heard(claim.destination, reply, at)
             if claim.message_id and (why := self._breaker.heard(claim.message_id, reply)):
                 stops[claim.message_id] = why
         for message_id, why in stops.items():

@@ -15,12 +15,12 @@ from mailer.delivery.ledger.moving import (
     ATTEMPT,
     DELIVERY,
     WORKER,
-    execute,
     is_one_of,
     listed,
     move,
     postpone,
 )
+from mailer.delivery.ledger.statements import Row, Statement
 from mailer.delivery.states import DeliveryEvent
 from mailer.errors import MailerError
 from mailer.issues.states import IssueStatus
@@ -77,7 +77,7 @@ def claim(
     seen = 0
     for issue_id in _streams(session):
         while len(claims) < limit and seen < _SEEN_AT_MOST + limit:
-            rows = _ask(session, _DUE, issue_id, now=now, limit=limit - len(claims)).all()
+            rows = _ask(session, _DUE, issue_id, now=now, limit=limit - len(claims))
             if not rows:
                 break
             seen += len(rows)
@@ -91,23 +91,23 @@ _SEEN_AT_MOST = 5000
 
 def has_due(session: Session, now: datetime) -> bool:
     """Whether a claim would find anything, without taking it."""
-    return any(_ask(session, _ANY_DUE, issue_id, now=now).first() is not None for issue_id in _streams(session))
+    return any(_ask(session, _ANY_DUE, issue_id, now=now) for issue_id in _streams(session))
 
 
 def _hold_lease(session: Session, worker_id: int) -> None:
     """Nobody takes this worker over until the transaction has ended. Raises LeaseLost where somebody has."""
-    if execute(session, _ALIVE, {"worker_id": worker_id}).first() is None:
+    if not _ALIVE.rows(session, worker_id=worker_id):
         raise LeaseLost
 
 
-_ALIVE = (
+_ALIVE = Statement(
     sa.select(WORKER.c.id)
     .where(WORKER.c.id == sa.bindparam("worker_id"), WORKER.c.ended_at.is_(None))
     .with_for_update(read=True)
 )
 
 
-def _ready(session: Session, rows: Sequence[Any], now: datetime, departure: Departure | None) -> list[Claim]:
+def _ready(session: Session, rows: Sequence[Row], now: datetime, departure: Departure | None) -> list[Claim]:
     """Those that are still wanted and may leave now."""
     claims = [Claim._make(row[:-1]) for row in rows if row[-1]]
     if len(claims) < len(rows):
@@ -129,21 +129,23 @@ def _take(session: Session, claims: list[Claim], worker_id: int, relay: str, now
     if claims:
         ids = [claim.delivery_id for claim in claims]
         move(session, DeliveryEvent.CLAIM, ids, now, attempts=1)
-        execute(session, _BEGIN, {"ids": listed(ids), "worker_id": worker_id, "relay": relay, "now": now})
+        _BEGIN.count(session, ids=listed(ids), worker_id=worker_id, relay=relay, now=now)
     return claims
 
 
-_BEGIN = sa.insert(ATTEMPT).from_select(
-    ["delivery_id", "number", "worker_id", "relay", "started_at"],
-    sa.select(
-        DELIVERY.c.id,
-        DELIVERY.c.attempts,
-        sa.bindparam("worker_id", type_=ATTEMPT.c.worker_id.type),
-        sa.bindparam("relay", type_=ATTEMPT.c.relay.type),
-        sa.bindparam("now", type_=ATTEMPT.c.started_at.type),
+_BEGIN = Statement(
+    sa.insert(ATTEMPT).from_select(
+        ["delivery_id", "number", "worker_id", "relay", "started_at"],
+        sa.select(
+            DELIVERY.c.id,
+            DELIVERY.c.attempts,
+            sa.bindparam("worker_id", type_=ATTEMPT.c.worker_id.type),
+            sa.bindparam("relay", type_=ATTEMPT.c.relay.type),
+            sa.bindparam("now", type_=ATTEMPT.c.started_at.type),
+        )
+        .where(AMONG_IDS)
+        .order_by(DELIVERY.c.id),
     )
-    .where(AMONG_IDS)
-    .order_by(DELIVERY.c.id),
 )
 
 
@@ -151,29 +153,31 @@ _BEGIN = sa.insert(ATTEMPT).from_select(
 
 
 def _streams(session: Session) -> Sequence[int | None]:
-    return [None, *execute(session, _GOING_OUT).scalars()]
+    return [None, *(issue_id for (issue_id,) in _GOING_OUT.rows(session))]
 
 
-_GOING_OUT = sa.select(col(Issue.id)).where(col(Issue.status) == IssueStatus.SENDING).order_by(col(Issue.began_at))
+_GOING_OUT = Statement(
+    sa.select(col(Issue.id)).where(col(Issue.status) == IssueStatus.SENDING).order_by(col(Issue.began_at))
+)
 
 
 class _Asking(NamedTuple):
     """A question in its two forms, for the automatic mail and for an issue."""
 
-    automatic: sa.Select[Any]
-    issue: sa.Select[Any]
+    automatic: Statement
+    issue: Statement
 
 
-def _ask(session: Session, asking: _Asking, issue_id: int | None, **values: Any) -> sa.CursorResult[Any]:
+def _ask(session: Session, asking: _Asking, issue_id: int | None, **values: Any) -> list[Row]:
     if issue_id is None:
-        return execute(session, asking.automatic, values)
-    return execute(session, asking.issue, {"issue_id": issue_id, **values})
+        return asking.automatic.rows(session, **values)
+    return asking.issue.rows(session, issue_id=issue_id, **values)
 
 
 def _asking(question: sa.Select[Any]) -> _Asking:
     due = question.where(DELIVERY.c.due_at <= sa.bindparam("now"))
     of_issue = DELIVERY.c.issue_id == sa.bindparam("issue_id")
-    return _Asking(automatic=due.where(DELIVERY.c.issue_id.is_(None)), issue=due.where(of_issue))
+    return _Asking(Statement(due.where(DELIVERY.c.issue_id.is_(None))), Statement(due.where(of_issue)))
 
 
 class _Moment(sa.TypeDecorator[datetime]):

@@ -10,6 +10,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlmodel import Session
 
+from mailer.delivery.ledger.statements import Statement
 from mailer.delivery.states import TRANSITIONS, WAITING, DeliveryEvent, DeliveryStatus, IllegalTransition
 from mailer.tables import metadata
 
@@ -74,15 +75,14 @@ def move(
     """Moves these deliveries along `event`, all of them or, with IllegalTransition, none."""
     if not ids:
         return
-    values = {"ids": listed(ids), "now": now, "due_at": due_at, "more": attempts}
-    if execute(session, _MOVES[event], values).rowcount != len(ids):
+    if _MOVES[event].count(session, ids=listed(ids), now=now, due_at=due_at, more=attempts) != len(ids):
         found = execute(session, sa.select(DELIVERY.c.status).where(AMONG_IDS), {"ids": listed(ids)}).scalars()
         raise IllegalTransition(next((s for s in found if s not in TRANSITIONS[event]), DeliveryStatus.QUEUED), event)
 
 
-def _moving(event: DeliveryEvent) -> sa.Update:
+def _moving(event: DeliveryEvent) -> Statement:
     (after,) = set(TRANSITIONS[event].values())  # every event leads to one state, wherever it comes from
-    return (
+    return Statement(
         sa.update(DELIVERY)
         .where(AMONG_IDS, is_one_of(DELIVERY.c.status, TRANSITIONS[event]))
         .values(

@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from mailer.delivery.ledger.claiming import Claim, LeaseLost
 from mailer.delivery.ledger.moving import ATTEMPT, IDS, WORKER, among, execute, listed, move
+from mailer.delivery.ledger.statements import Statement
 from mailer.delivery.ledger.uncertain import RESEND_AFTER, apply_policy
 from mailer.delivery.reply import GIVE_UP_AFTER, Action, Consequence, Reply, wait
 from mailer.delivery.states import AttemptOutcome, DeliveryEvent, DeliveryStatus, IllegalTransition
@@ -49,8 +50,8 @@ def record(session: Session, answers: Sequence[Answer]) -> None:
     if not answers:
         return
     first_tries = _first_tries(session, answers)
-    values = {"ids": listed(each.claim.delivery_id for each in answers), "answers": _written(session, answers)}
-    if execute(session, _CLOSE, values).rowcount != len(answers):
+    listed_ids = listed(each.claim.delivery_id for each in answers)
+    if _CLOSE.count(session, ids=listed_ids, answers=_written(session, answers)) != len(answers):
         if _were_taken_over(session, answers):
             raise LeaseLost
         raise IllegalTransition(DeliveryStatus.QUEUED, _next(answers[0], first_tries)[0])
@@ -157,7 +158,7 @@ def _as_column(position: int, name: str) -> _field:
 
 _ANSWERED = {name: _as_column(position, name) for position, name in enumerate(_FIELDS)}
 _KEY = ("delivery_id", "number")
-_CLOSE = (
+_CLOSE = Statement(
     sa.update(ATTEMPT)
     .where(
         among(ATTEMPT.c.delivery_id, IDS),  # said twice: PostgreSQL does not look into the list before it plans

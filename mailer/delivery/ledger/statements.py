@@ -1,0 +1,109 @@
+"""Statements that run for every group of readers: put together once, then handed to the driver as they are.
+
+SQLAlchemy writes them, for either database, and converts what goes in and comes out. Run through its own engine each
+would cost ten times what the database needs for it (docs/performance.md).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
+
+Row = tuple[Any, ...]
+_Convert = Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A statement for one kind of database."""
+
+    sql: str
+    fixed: dict[str, Any]
+    converts: dict[str, _Convert]  #: of the parameters, by name
+    names: Sequence[str] | None  #: the order of positional parameters; None: by name
+    results: list[tuple[int, Callable[[Any], Any]]]  #: columns whose values are converted
+
+    def parameters(self, values: dict[str, Any]) -> Any:
+        filled = self.fixed.copy()
+        for name, value in values.items():
+            convert = self.converts[name]
+            filled[name] = convert(value) if convert else value
+        return filled if self.names is None else [filled[name] for name in self.names]
+
+    def row(self, found: Row) -> Row:
+        if not self.results:
+            return found
+        row = list(found)
+        for place, convert in self.results:
+            row[place] = convert(row[place])
+        return tuple(row)
+
+
+class Statement:
+    """Runs in the session's transaction. Raises what SQLAlchemy raises."""
+
+    def __init__(self, statement: Any) -> None:
+        self._statement = statement
+        self._made = dict[str, _Made]()
+
+    def rows(self, session: Session, **values: Any) -> list[Row]:
+        """What a query finds."""
+        made, cursor = self._run(session, values)
+        found = cursor.fetchall()
+        cursor.close()
+        return [made.row(row) for row in found] if made.results else found
+
+    def count(self, session: Session, **values: Any) -> int:
+        """How many rows a change has reached."""
+        _, cursor = self._run(session, values)
+        reached = int(cursor.rowcount)
+        cursor.close()
+        return reached
+
+    def _run(self, session: Session, values: dict[str, Any]) -> tuple[_Made, Any]:
+        connection = session.connection()
+        dialect = connection.dialect
+        made = self._made.get(dialect.name) or self._make(dialect)
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(made.sql, made.parameters(values))
+        except dialect.loaded_dbapi.Error as error:
+            lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)
+            if lost:
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                *(made.sql, None, error, dialect.loaded_dbapi.Error),
+                hide_parameters=True,
+                connection_invalidated=lost,
+                dialect=dialect,
+            ) from error
+        return made, cursor
+
+    def _make(self, dialect: Dialect) -> _Made:
+        compiled = self._statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        converts = {
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()
+        }
+        fixed = {
+            name: (converts[name] or _same)(bind.effective_value)
+            for name, bind in compiled.binds.items()
+            if not bind.required
+        }
+        columns = self._statement.selected_columns if isinstance(self._statement, sa.Select) else ()
+        processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+        made = self._made[dialect.name] = _Made(
+            sql=str(compiled),
+            fixed=fixed,
+            converts=converts,
+            names=compiled.positiontup if compiled.positional else None,
+            results=[(place, convert) for place, convert in enumerate(processors) if convert],
+        )
+        return made
+
+
+def _same(value: Any) -> Any:
+    return value

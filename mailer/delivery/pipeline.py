@@ -335,12 +335,12 @@ class Pipeline(asyncio.Protocol):
                 reached.setdefault(transaction, stage)
         for transaction in self._waiting:
             reached[transaction] = Stage.MAIL
-        for transaction, stage in reached.items():
-            self.busy -= 1
-            transaction.settle(transaction.refusal or self._unanswered(transaction, stage))
         self._expected.clear()
         self._unsent.clear()
         self._waiting.clear()
+        self.busy = 0
+        for transaction, stage in reached.items():  # last: what is settled may lead back here
+            transaction.settle(transaction.refusal or self._unanswered(transaction, stage))
         self._woken()
 
     def _unanswered(self, transaction: _Transaction, stage: Stage) -> Reply:

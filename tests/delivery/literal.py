@@ -14,6 +14,9 @@ Word = tuple[str, str]
 CLOSE = b""
 """Instead of an answer: the connection ends."""
 
+TAKEN_WITHOUT_A_WORD = b"250"
+"""Instead of an answer to the content: it is taken, and the connection ends."""
+
 HANG = b"..."
 """Instead of an answer: nothing, for ever."""
 
@@ -114,7 +117,9 @@ class _Conversation:
 
     async def take_data(self) -> bytes:
         lines = list[bytes]()
-        while (line := await self.reader.readline()) not in (b".\r\n", b""):
+        while (line := await self.reader.readline()) != b".\r\n":
+            if not line:
+                raise ConnectionResetError  # without a dot nothing has been sent
             lines.append(line.removeprefix(b"."))
         usual = b"250 2.0.0 Taken\r\n" if self.recipient else b"554 5.5.1 No valid recipients\r\n"
         said = self.say("DOT", usual)
@@ -129,6 +134,8 @@ class _Conversation:
     async def send(self, octets: bytes) -> None:
         if octets == HANG:
             await asyncio.Event().wait()
+        if octets == TAKEN_WITHOUT_A_WORD:
+            raise ConnectionAbortedError
         for piece in self.relay.cuts(octets):
             self.writer.write(piece)
             await asyncio.sleep(0)

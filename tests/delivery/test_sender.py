@@ -52,9 +52,9 @@ async def sending(app: App, ways: Relay | Ways) -> AsyncIterator[Sender]:
         await asyncio.wait_for(running, 20)
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     """Waits for what the other task is about to do; a generous bound instead of a guess."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -205,7 +205,8 @@ def _sqlstate(error: DBAPIError) -> str | None:
 
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:
-    patience = {} if "connect_timeout" in url.query else {"connect_timeout": BUSY_SECONDS}
+    wanted = {"connect_timeout": BUSY_SECONDS, "tcp_user_timeout": 30_000}  # s, ms: a server that is cut off
+    patience = {name: value for name, value in wanted.items() if name not in url.query}
     engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=patience)
 
     @event.listens_for(engine, "connect")

@@ -19,6 +19,7 @@ IDLE_SECONDS = 20.0
 FAILURES_TO_REST = 3
 """Failures in a row after which a relay is left alone for longer each time."""
 
+_FEWER_FOR = timedelta(minutes=5)
 _FIRST_REST, _LONGEST_REST = timedelta(seconds=15), timedelta(minutes=10)
 
 
@@ -30,8 +31,9 @@ class Connections:
 
     A circuit breaker stands before them: a failure is a second's pause, FAILURES_TO_REST of them in a row, or a
     refused login, a rest of 15 s that doubles up to 10 minutes. A connection that ends after it has carried mail is
-    no failure: many relays end one after a number of messages. A fault of ours that is said of one recipient only
-    counts when it is said of several in a row.
+    no failure: many relays end one after a number of messages, or after a time without any. Nor is one connection more
+    than a relay takes: then there is one fewer for a while. A fault of ours that is said of one recipient only counts
+    when it is said of several in a row.
     """
 
     def __init__(self, relay: Relay, clock: Clock, settled: Settled, woken: Callable[[], None]) -> None:
@@ -40,10 +42,12 @@ class Connections:
         self._sessions = list[Session]()
         self._idle_since = dict[Session, float]()
         self._carried = set[Session]()  # have had mail accepted
+        self._opened_at = dict[Session, float]()
+        self._most = relay.connections
         self._opening = set[asyncio.Task[None]]()
         self._closing = set[asyncio.Task[None]]()
         self._failures = 0
-        self._rest_until = self._filled_at = clock()
+        self._rest_until = self._filled_at = self._most_until = self._all_given_until = clock()
         self._tokens = 1.0
         self.given = 0  # mails, for the balance of weights
 
@@ -56,7 +60,7 @@ class Connections:
     @property
     def free(self) -> int:
         """Places for mail now, as far as the relay's rate allows."""
-        if self.is_resting:
+        if self.is_resting or self._clock() < self._all_given_until:
             return 0
         places = sum(session.free for session in self._sessions)
         return min(places, self._allowed_now()) if self.relay.limits.per_second else places
@@ -64,13 +68,14 @@ class Connections:
     def _allowed_now(self) -> int:
         """What the rate has left: a second's worth at most, so that a pause is not made up for in a burst."""
         rate, now = self.relay.limits.per_second or 0.0, self._clock()
-        self._tokens = min(self._tokens + (now - self._filled_at).total_seconds() * rate, max(rate, 1.0))
+        passed = max((now - self._filled_at).total_seconds(), 0.0)  # clocks are set back
+        self._tokens = min(self._tokens + passed * rate, max(rate, 1.0))
         self._filled_at = now
         return int(self._tokens)
 
-    def rest(self, until: datetime) -> None:
-        """Nothing more for this relay until then: what it may be given is used up."""
-        self._rest_until = max(self._rest_until, until)
+    def has_been_given_all(self, until: datetime) -> None:
+        """Nothing more for this relay until then, but what is under way goes on."""
+        self._all_given_until = until
 
     @property
     def busy(self) -> int:
@@ -80,7 +85,8 @@ class Connections:
     @property
     def can_open(self) -> bool:
         """Whether the relay's number and health allow one more connection."""
-        return not self.is_resting and len(self._sessions) + len(self._opening) < self.relay.connections
+        most = self.relay.connections if self._clock() >= self._most_until else self._most
+        return not self.is_resting and len(self._sessions) + len(self._opening) < most
 
     def open_another(self) -> None:
         """Begins to open one more connection, if it can."""
@@ -91,14 +97,32 @@ class Connections:
         try:
             session = await Session.open(self.relay, self._woken)
         except RelayUnusable as error:
-            self.failed(error.reply)
+            self._could_not_open(error.reply)
+        except Exception as error:  # a defect of ours, or of the library: no reason to try without end
+            log.exception("relay %s: the connection could not be opened", self.relay.name)
+            self._could_not_open(Reply(Stage.CONNECT, None, f"{type(error).__name__}: {error}"))
         else:
             self._sessions.append(session)
+            self._opened_at[session] = asyncio.get_running_loop().time()
         self._woken()
+
+    def _could_not_open(self, reply: Reply) -> None:
+        at_work = [session for session in self._sessions if session.usable]
+        if not at_work or meaning(reply) in OURS:
+            self.failed(reply)
+            return
+        self._most, self._most_until = len(at_work), self._clock() + _FEWER_FOR
+        log.warning(
+            "relay %s takes no more than %d connections now (%s); trying again in %d min",
+            *(self.relay.name, self._most, _without_readers(reply), _FEWER_FOR.total_seconds() / 60),
+        )
 
     def submit(self, mails: Sequence[tuple[Claim, Envelope]]) -> None:
         """Sends, spread over the connections that have places. Where none is left, the relay has not got it."""
         at = 0
+        if self.is_resting:
+            self._return(mails, "the relay rests")
+            return
         self.given += len(mails)
         self._tokens -= len(mails)
         sessions = sorted((session for session in self._sessions if session.free), key=_places)
@@ -107,8 +131,11 @@ class Connections:
             portion = mails[at : at + min(share, session.free)]
             session.submit([(mail, partial(self._settle, session, claim)) for claim, mail in portion])
             at += len(portion)
-        for claim, _ in mails[at:]:
-            self._settled(self, claim, Reply(Stage.MAIL, None, "the connections to the relay have ended"))
+        self._return(mails[at:], "the connections to the relay have ended")
+
+    def _return(self, mails: Sequence[tuple[Claim, Envelope]], why: str) -> None:
+        for claim, _ in mails:
+            self._settled(self, claim, Reply(Stage.MAIL, None, why))
 
     def _settle(self, session: Session, claim: Claim, reply: Reply) -> None:
         if reply.stage is Stage.DOT and reply.code and reply.code < 400:
@@ -129,12 +156,14 @@ class Connections:
                 self._close(session)
 
     def _judge_end(self, session: Session, why: Reply) -> None:
-        if session not in self._carried:
+        lived = asyncio.get_running_loop().time() - self._opened_at.pop(session)
+        if session not in self._carried and (session.was_used or lived < 1):
             self.failed(why)
         self._carried.discard(session)
 
     def _close(self, session: Session) -> None:
         self._forget(session)
+        self._opened_at.pop(session)
         self._carried.discard(session)
         _keep(self._closing, asyncio.create_task(session.close()))
 
@@ -168,10 +197,6 @@ class Connections:
             extra={"action": "relay-failed"},
         )
 
-    @property
-    def rest_until(self) -> datetime:
-        return self._rest_until
-
     # The end
 
     async def close(self) -> None:
@@ -182,6 +207,7 @@ class Connections:
             *(session.close() for session in self._sessions), *self._opening, *self._closing, return_exceptions=True
         )
         self._sessions.clear()
+        self._opened_at.clear()
 
 
 def _places(session: Session) -> int:

@@ -14,6 +14,9 @@ from mailer.delivery.session import Limits, Relay
 from mailer.tables import Departures
 
 SPAN = timedelta(minutes=5)
+WAIT = timedelta(seconds=30)
+"""How long a relay that has been given all waits until it is asked again."""
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 

@@ -12,7 +12,8 @@ transaction is settled as far as it is certain:
     its last octet was written           unanswered at the dot: the relay may have it
     not so far                           unanswered before: the relay has not got it
 
-After 421 the server closes and takes nothing more (RFC 5321 §3.8), so what was behind it has not been taken either.
+After 421 the server closes and takes nothing more (RFC 5321 §3.8), so what was behind it has not been taken either, if
+it does close.
 """
 
 import asyncio
@@ -90,11 +91,13 @@ class Pipeline(asyncio.Protocol):
         self._needs_reset = False
         self._paused = False
         self._said_421 = False
+        self._is_closed = False  # by the server, or by the network
         self._quitting: asyncio.Future[None] | None = None
         self._average = _AHEAD_SECONDS  # seconds between verdicts while there is work
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.busy = 0
+        self.was_used = False
         self.ended: Reply | None = None
 
     # Towards the sender
@@ -122,7 +125,9 @@ class Pipeline(asyncio.Protocol):
                 continue
             if not self.busy:
                 self._heard_at = self._loop.time()
+                self._watch()
             self.busy += 1
+            self.was_used = True
             self._waiting.append(_Transaction(envelope, settle))
         if self._waiting:
             self._pump()
@@ -291,11 +296,11 @@ class Pipeline(asyncio.Protocol):
 
     def _hear_421(self, octets: bytes) -> None:
         """The server closes. The word it answered is refused; what it says until then still counts."""
+        transaction, stage = self._expected.popleft() if self._expected else (None, Stage.CONNECT)
         if not self._said_421:
             self._said_421 = True
-            self._last_words = Reply(Stage.CONNECT, 421, text_of(octets))
+            self._last_words = Reply(stage, 421, text_of(octets))
             self._loop.call_later(_LINGER_SECONDS, self._end, self._last_words)
-        transaction, stage = self._expected.popleft() if self._expected else (None, Stage.CONNECT)
         if transaction is None:
             return
         transaction.refusal = transaction.refusal or Reply(stage, 421, text_of(octets))
@@ -316,6 +321,7 @@ class Pipeline(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._is_closed = True
         words = f"connection lost: {exc}" if exc else "the relay closed the connection"
         self._end(Reply(Stage.CONNECT, None, words))
 
@@ -345,7 +351,7 @@ class Pipeline(asyncio.Protocol):
 
     def _unanswered(self, transaction: _Transaction, stage: Stage) -> Reply:
         assert self.ended is not None
-        if transaction.content_written and not self._said_421:
+        if transaction.content_written and not (self._said_421 and self._is_closed):
             return Reply(Stage.DOT, None, self.ended.text)
         return Reply(Stage.DATA if stage is Stage.DOT else stage, None, self.ended.text)
 

@@ -14,10 +14,12 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from mailer.delivery.session import Limits, Relay
+from mailer.errors import MailerError
 from mailer.settings import Pipelining, Settings, SettingsError, TlsPolicy, is_loopback
+from mailer.subscribers import address
 
 Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,15 @@ def _read(path: Path) -> Ways:
         raise SettingsError(f"{path}: {error}.") from None
     except ValidationError as error:
         raise SettingsError("\n".join(f"{path}: {_problem(problem)}" for problem in error.errors())) from None
-    return Ways(relays, {domain.lower(): row.per_second for domain, row in found.destination.items()})
+    return Ways(relays, {_as_stored(domain, path): row.per_second for domain, row in found.destination.items()})
+
+
+def _as_stored(domain: str, path: Path) -> str:
+    """As the ledger writes a destination: in A-labels, lower case."""
+    try:
+        return address.parse(f"postmaster@{domain}").domain
+    except MailerError:
+        raise SettingsError(f"{path}: destination.{domain}: this is not a domain.") from None
 
 
 def _problem(problem: Any) -> str:

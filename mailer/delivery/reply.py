@@ -150,7 +150,7 @@ _TABLE = (
     _Row(Meaning.RELAY, _MAIL, code="421"),
     _Row(Meaning.LOGIN, _MAIL, code="530|534|535|538"),
     _Row(Meaning.PROTOCOL, _MAIL, code="50[0-4]|555"),
-    _Row(Meaning.TEMPORARY, _MAIL, code="4.."),
+    _Row(Meaning.RELAY, _MAIL, code="4.."),  # no reader was named: its disk is full, its queue is too long
     _Row(Meaning.MESSAGE, _MAIL, code="552|5..", enhanced=r"5\.3\.4"),
     _Row(Meaning.SENDER, _MAIL, code="5.."),
     # What is said about us once the recipient is named (Postfix waits until then by default), in codes that look like
@@ -342,10 +342,15 @@ def meaning(reply: Reply) -> Meaning:
 
 _WAITS = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 60, 240, 480))
 
+_SHORTEST_WAIT = timedelta(seconds=30)
+"""Who asks for less is asked again no sooner."""
+
 GIVE_UP_AFTER = timedelta(days=3)
 """A delivery that is still refused for now is refused for good."""
 
-_HINT = re.compile(r"\b(?:again|retry|wait|in|after)\D{0,20}(\d{1,5})\s*(s|sec|min|hour)", re.IGNORECASE)
+_HINT = re.compile(
+    r"\b(?:again|retry|wait|in|after)\D{0,20}(\d{1,5})\s*(s|sec|min|hour)(?:ond|ute)?s?\b", re.IGNORECASE
+)
 _UNITS = {
     "s": timedelta(seconds=1),
     "sec": timedelta(seconds=1),
@@ -355,15 +360,12 @@ _UNITS = {
 
 
 def wait(reply: Reply, attempt: int, delivery_id: int) -> timedelta:
-    """How long to wait after attempt number `attempt`: what the server asks for, else 5 minutes growing to 8 hours.
+    """How long to wait after so many attempts: what the server asks for, else 5 minutes growing to 8 hours.
 
     Spread by up to a fifth, differently for each delivery and the same on every machine, so that those refused
     together do not come back together.
     """
-    asked = asked_to_wait(reply)
-    if asked:
-        return asked
-    base = _WAITS[min(attempt, len(_WAITS)) - 1]
+    base = asked_to_wait(reply) or _WAITS[min(attempt, len(_WAITS)) - 1]
     return base * (1 + (delivery_id * 2654435761 % 1000) / 5000)
 
 
@@ -373,4 +375,4 @@ def asked_to_wait(reply: Reply) -> timedelta | None:
     if not asked:
         return None
     hint = int(asked.group(1)) * _UNITS[asked.group(2).lower()]
-    return min(max(hint, timedelta(seconds=1)), timedelta(days=1))
+    return min(max(hint, _SHORTEST_WAIT), timedelta(days=1))

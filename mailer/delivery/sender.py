@@ -40,6 +40,9 @@ POLL_SECONDS = 0.2
 GROUP_SECONDS = 0.005
 """How long an answer waits for others to be recorded with it, while as many are still on their way."""
 
+AHEAD = 16
+"""Mails for each unit of its weight that a relay may be ahead of the others."""
+
 DRAIN_SECONDS = 30.0
 """How long stop() waits for answers that are on their way."""
 
@@ -65,6 +68,9 @@ class Sender:
         self._grouping: asyncio.TimerHandle | None = None
         self._answers = list[Answer]()
         self._composing = dict[Connections, int]()  # claims on their way to a connection
+        self._held = set[int]()  # deliveries that this sender has claimed and not yet recorded
+        self._is_unsure = False  # whether the last transaction was kept
+        self._stops = dict[int, str]()  # message -> why its issue has to stop
         self._tasks = set[asyncio.Task[None]]()
         self._relays = [Connections(relay, clock, self._settled, self._moved) for relay in ways.relays]
         self._destinations = Destinations(ways.destinations)
@@ -85,15 +91,21 @@ class Sender:
         return all(relay.is_resting for relay in self._relays)
 
     async def run(self) -> None:
-        """The loop. Ends after stop()."""
-        while not self._stopping:
-            self._woken.clear()
-            if not (self._is_ripe() and await self._turn()):
-                await self._wait(POLL_SECONDS)
-        await self._drain()
+        """The loop. Ends after stop(), or with what it cannot go on after (LeaseLost): then nothing more leaves."""
+        try:
+            while not self._stopping:
+                self._woken.clear()
+                if not (self._is_ripe() and await self._turn()):
+                    await self._wait(POLL_SECONDS)
+            await self._drain()
+        finally:
+            for relay in self._relays:
+                await relay.close()
+            self._signing_threads.shutdown()
+            self._ledger_thread.shutdown()
 
     def _is_ripe(self) -> bool:
-        """Half of what is under way is a good group: it is recorded while the other half goes on."""
+        """As many answers as are still under way are a good group: it is recorded while the others go on."""
         return self._has_waited or not self._answers or len(self._answers) >= self._under_way()
 
     def _moved(self) -> None:
@@ -108,44 +120,67 @@ class Sender:
         self._woken.set()
 
     async def _wait(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
+        try:
             await asyncio.wait_for(self._woken.wait(), seconds)
+        except TimeoutError:
+            self._has_waited = True
 
     async def _turn(self) -> bool:
         """Records, claims, submits. Returns whether it did anything."""
         for relay in self._relays:
             relay.tidy()
         answers, self._has_waited = self._answers[:], False
-        places = [(relay, self._places(relay)) for relay in self._in_turn()]
-        can_open = any(relay.can_open for relay in self._relays)
+        relays = self._in_turn()
+        places = [(relay, self._places(relay)) for relay in relays]
+        can_open = any(relay.can_open for relay in relays)
         if not answers and not can_open and not any(number for _, number in places):
             return False
         try:
             taken, more = await self._in_ledger_thread(answers, places, can_open)
         except DatabaseError as error:
             log.error("database: %s", error, extra={"action": "turn"})
+            self._is_unsure = True
             await asyncio.sleep(POLL_SECONDS)
             return False
-        del self._answers[: len(answers)]
+        self._forget(answers)
         for relay, ready in taken:
+            self._held.update(claim.delivery_id for claim, _ in ready)
             self._compose(relay, ready)
         if more:
-            for relay in self._relays:
+            for relay in relays:
                 relay.open_another()
+        if self._answers:
+            self._moved()
         return bool(answers or taken)
 
+    def _forget(self, answers: list[Answer]) -> None:
+        """They are recorded."""
+        del self._answers[: len(answers)]
+        self._held.difference_update(answer.claim.delivery_id for answer in answers)
+
     def _in_turn(self) -> list[Connections]:
-        """Who is asked first: the one that is furthest behind its weight. Those of weight 0 only where no other can."""
+        """The relays that may be given mail, the one that is furthest behind its weight first.
+
+        Those of weight 0 only where no other can.
+        """
         healthy = [relay for relay in self._relays if relay.relay.weight and not relay.is_resting]
         if not healthy:
-            return [relay for relay in self._relays if not relay.relay.weight]
-        return sorted(healthy, key=lambda relay: relay.given / relay.relay.weight)
+            return [relay for relay in self._relays if not relay.relay.weight and not relay.is_resting]
+        return sorted(healthy, key=_weighed)
 
     def _places(self, relay: Connections) -> int:
         """At most half of the windows in one turn, so that one half is on its way while the other is in the ledger."""
-        composing = self._composing.get(relay, 0)
-        half = -(-(relay.free + relay.busy) // 2)
-        return max(min(relay.free - composing, half), 0)
+        free = relay.free
+        half = -(-(free + relay.busy) // 2)
+        return max(min(free - self._composing.get(relay, 0), half, self._share(relay)), 0)
+
+    def _share(self, relay: Connections) -> int:
+        """How far this relay may run ahead of the one that is furthest behind its weight."""
+        others = [each for each in self._relays if each.relay.weight and not each.is_resting]
+        if relay not in others or len(others) == 1:
+            return relay.relay.connections * relay.relay.window
+        behind = min(map(_weighed, others))
+        return int((behind + AHEAD) * relay.relay.weight) - relay.given
 
     async def _in_ledger_thread(self, answers: list[Answer], places: Places, can_open: bool) -> tuple[Taken, bool]:
         loop = asyncio.get_running_loop()
@@ -155,6 +190,8 @@ class Sender:
         """The transaction. Returns the claims, and whether there is more to do than there were places."""
         now = self._clock()
         wanted = sum(number for _, number in places)
+        if self._is_unsure:
+            answers = self._reconcile(answers, now)
         if not answers:
             with self._database.read() as session:
                 due = ledger.has_due(session, now)
@@ -170,13 +207,25 @@ class Sender:
                 wanted -= len(claims)
             more = can_open and not wanted and ledger.has_due(session, now)
         self._learn(answers)
+        self._stop_issues()
         return taken, more
+
+    def _reconcile(self, answers: list[Answer], now: datetime) -> list[Answer]:
+        """After a transaction of which it is not known whether it was kept (a server that died in its COMMIT).
+
+        What it claimed for us has not left and is given back; which of the answers it recorded, the ledger knows.
+        """
+        with self._database.write() as session:
+            still_open = ledger.left_open(session, self._worker_id)
+            ledger.give_back(session, sorted(still_open - self._held), now)
+        self._is_unsure = False
+        return [answer for answer in answers if answer.claim.delivery_id in still_open]
 
     def _claim(self, session: Session, relay: Connections, places: int, now: datetime) -> list[Claim]:
         """As many as there are places and as the relay may be given."""
         allowed = pacing.allowance(session, relay.relay, now) if places else None
         if allowed == 0:
-            relay.rest(now + pacing.SPAN)
+            relay.has_been_given_all(until=now + pacing.WAIT)
             log.info("relay %s has been given all it may be given for now", relay.relay.name)
         claims = ledger.claim(
             session,
@@ -199,15 +248,24 @@ class Sender:
 
     def _learn(self, answers: list[Answer]) -> None:
         """What answers say beyond their own delivery: a destination wants to be spared, an issue has to stop."""
-        stops = dict[int, str]()
         for claim, reply, action, _, at in answers:
             if action.consequence is not Consequence.ACCEPT:
                 self._destinations.heard(claim.destination, reply, at)
             if claim.message_id and (why := self._breaker.heard(claim.message_id, reply)):
-                stops[claim.message_id] = why
-        for message_id, why in stops.items():
-            with self._database.write() as session:
-                slug = launch.stop(session, message_id)
+                self._stops[claim.message_id] = why
+
+    def _stop_issues(self) -> None:
+        """In a transaction of its own, again in the next turn where it cannot be done: the answers are safe already."""
+        for message_id, why in list(self._stops.items()):
+            try:
+                with self._database.write() as session:
+                    slug = launch.stop(session, message_id)
+            except DatabaseError as error:
+                log.error("database: %s", error, extra={"action": "stop"})
+                return
+            except MailerError:  # an operator was at it in this moment; what came of it stands
+                slug = None
+            del self._stops[message_id]
             if slug:
                 log.error(
                     "issue %s is paused: %s. See mailer log --issue %s; go on with: mailer issue resume %s",
@@ -250,6 +308,8 @@ class Sender:
             else:
                 mails.append((claim, envelope))
         relay.submit(mails)
+        if self._answers:
+            self._moved()
 
     def _settled(self, relay: Connections, claim: Claim, reply: Reply, action: Action | None = None) -> None:
         action = action or action_for(reply)
@@ -278,10 +338,11 @@ class Sender:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for relay in self._relays:
             await relay.close()
-        await self._keep_answers()
-        await asyncio.get_running_loop().run_in_executor(self._ledger_thread, self._say_what_remains)
-        self._signing_threads.shutdown()
-        self._ledger_thread.shutdown()
+        while not await self._keep_answers() and loop.time() < end:
+            await self._wait(POLL_SECONDS)
+        if self._answers:
+            log.error("%d answers could not be recorded; their mails are uncertain", len(self._answers))
+        await loop.run_in_executor(self._ledger_thread, self._say_what_remains)
 
     def _say_what_remains(self) -> None:
         with contextlib.suppress(DatabaseError), self._database.read() as session:
@@ -295,8 +356,17 @@ class Sender:
     def _under_way(self) -> int:
         return sum(relay.busy for relay in self._relays) + sum(self._composing.values())
 
-    async def _keep_answers(self) -> None:
+    async def _keep_answers(self) -> bool:
+        """Records what has come. Returns whether it could."""
         answers = self._answers[:]
-        with contextlib.suppress(DatabaseError):
+        try:
             await self._in_ledger_thread(answers, [], False)
-            del self._answers[: len(answers)]
+        except DatabaseError:
+            self._is_unsure = True
+            return False
+        self._forget(answers)
+        return True
+
+
+def _weighed(relay: Connections) -> float:
+    return relay.given / relay.relay.weight

@@ -123,6 +123,11 @@ class Session:
         return self._pipeline.busy
 
     @property
+    def was_used(self) -> bool:
+        """Whether it was given any mail."""
+        return self._pipeline.was_used
+
+    @property
     def ended(self) -> Reply | None:
         """Why the connection ended, where it did so before we wished it."""
         return self._pipeline.ended
@@ -164,9 +169,14 @@ def _tls_context(policy: TlsPolicy) -> ssl.SSLContext | None:
 
 
 def _heard(code: int, text: str) -> Reply:
-    """The server's words as text that any database takes: aiosmtplib keeps octets that are no UTF-8 as surrogates."""
+    """The server's words as text that any database takes: aiosmtplib keeps octets that are no UTF-8 as surrogates.
+
+    Its code is -1 where the server did not speak SMTP.
+    """
     octets = text.encode("utf-8", "surrogateescape")
-    return Reply(Stage.CONNECT, code, octets.decode("utf-8", "replace").replace("\0", ""))
+    return Reply(
+        Stage.CONNECT, code if 200 <= code < 600 else None, octets.decode("utf-8", "replace").replace("\0", "")
+    )
 
 
 def _words(error: Exception) -> str:

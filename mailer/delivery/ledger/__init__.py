@@ -5,6 +5,7 @@
     recording   the answer is written and the Delivery moves on
     uncertain   what a dead worker left open is not known, and the publication's policy or the operator decides
     ending      when an issue is done, and what becomes of a cancelled one
+    statements  how what runs for every group of readers reaches the database
     moving      the one statement that changes a Delivery's state
 
 Functions take a session and never commit: the caller's one transaction records the answers of the last moments and
@@ -19,7 +20,15 @@ from mailer.delivery.ledger.claiming import Claim, LeaseLost, claim, has_due
 from mailer.delivery.ledger.ending import is_finished, withdraw_issue
 from mailer.delivery.ledger.enqueuing import count_readers, enqueue_issue
 from mailer.delivery.ledger.recording import Answer, record
-from mailer.delivery.ledger.uncertain import MAY_RESEND, RESEND_AFTER, orphan, resend, settle_uncertain
+from mailer.delivery.ledger.uncertain import (
+    MAY_RESEND,
+    RESEND_AFTER,
+    give_back,
+    left_open,
+    orphan,
+    resend,
+    settle_uncertain,
+)
 
 __all__ = [
     "MAY_RESEND",
@@ -30,8 +39,10 @@ __all__ = [
     "claim",
     "count_readers",
     "enqueue_issue",
+    "give_back",
     "has_due",
     "is_finished",
+    "left_open",
     "orphan",
     "record",
     "resend",

@@ -85,8 +85,8 @@ def claim(
     return claims
 
 
-_SEEN_AT_MOST = 5000
-"""Rows that one claim withdraws or puts off, so that its transaction ends soon; the next goes on."""
+_SEEN_AT_MOST = 500
+"""Rows beyond its limit that one claim withdraws or puts off, so that its transaction ends soon; the next goes on."""
 
 
 def has_due(session: Session, now: datetime) -> bool:

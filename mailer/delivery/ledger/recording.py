@@ -49,45 +49,63 @@ def record(session: Session, answers: Sequence[Answer]) -> None:
     """
     if not answers:
         return
-    first_tries = _first_tries(session, answers)
+    tries = _tries(session, answers)
     listed_ids = listed(each.claim.delivery_id for each in answers)
     if _CLOSE.count(session, ids=listed_ids, answers=_written(session, answers)) != len(answers):
         if _were_taken_over(session, answers):
             raise LeaseLost
-        raise IllegalTransition(DeliveryStatus.QUEUED, _next(answers[0], first_tries)[0])
+        raise IllegalTransition(DeliveryStatus.QUEUED, _next(answers[0], tries)[0])
     moves = defaultdict[tuple[DeliveryEvent, datetime | None], list[int]](list)
     for answer in answers:
-        moves[_next(answer, first_tries)].append(answer.claim.delivery_id)
+        moves[_next(answer, tries)].append(answer.claim.delivery_id)
     for (event, due_at), ids in moves.items():
         move(session, event, ids, answers[-1].at, due_at=due_at)
     uncertain = [each.claim.delivery_id for each in answers if each.action.consequence is Consequence.LOSE_TRACK]
     apply_policy(session, uncertain, answers[-1].at, RESEND_AFTER)
 
 
-def _first_tries(session: Session, answers: Sequence[Answer]) -> Mapping[int, datetime]:
-    """When those that are refused for now were first tried: patience counts from there, not from a long queue."""
+class _Tries(NamedTuple):
+    """What a delivery has been through: attempts that reached the relay."""
+
+    first_at: datetime
+    number: int
+
+
+def _tries(session: Session, answers: Sequence[Answer]) -> Mapping[int, _Tries]:
+    """Of those that are refused for now: patience counts from the first try, not from a long queue."""
     deferred = [each.claim.delivery_id for each in answers if each.action.consequence is Consequence.DEFER]
     if not deferred:
         return {}
-    return {row.delivery_id: row.tried for row in execute(session, _TRIED, {"ids": listed(deferred)})}
+    rows = execute(session, _TRIED, {"ids": listed(deferred)})
+    return {row.delivery_id: _Tries(row.first_at, row.number) for row in rows}
 
 
 _TRIED = (
-    sa.select(ATTEMPT.c.delivery_id, sa.func.min(ATTEMPT.c.started_at, type_=ATTEMPT.c.started_at.type).label("tried"))
+    sa.select(
+        ATTEMPT.c.delivery_id,
+        sa.func.min(ATTEMPT.c.started_at, type_=ATTEMPT.c.started_at.type).label("first_at"),
+        sa.func.count().label("number"),
+    )
     .where(among(ATTEMPT.c.delivery_id, IDS), ATTEMPT.c.outcome.is_distinct_from(AttemptOutcome.UNSENT))
     .group_by(ATTEMPT.c.delivery_id)
 )
 
+AT_ONCE = 5
+"""Times that a delivery whose attempt did not begin comes back at once. Then it waits, and the others go on."""
 
-def _next(answer: Answer, first_tries: Mapping[int, datetime]) -> tuple[DeliveryEvent, datetime | None]:
+
+def _next(answer: Answer, tries: Mapping[int, _Tries]) -> tuple[DeliveryEvent, datetime | None]:
     """What happens to the delivery, and when it is due again."""
+    claim = answer.claim
     event, _ = _EVENTS[answer.action.consequence]
     if event is DeliveryEvent.RETURN:
-        return event, answer.at
+        late = claim.number - AT_ONCE
+        return event, answer.at if late <= 0 else answer.at + wait(answer.reply, late, claim.delivery_id)
     if event is not DeliveryEvent.DEFER:
         return event, None
-    due_at = answer.at + wait(answer.reply, answer.claim.number, answer.claim.delivery_id)
-    if due_at > first_tries[answer.claim.delivery_id] + GIVE_UP_AFTER:
+    tried = tries[claim.delivery_id]
+    due_at = answer.at + wait(answer.reply, tried.number, claim.delivery_id)
+    if due_at > tried.first_at + GIVE_UP_AFTER and not answer.action.alarm:  # what is ours to mend costs nobody
         return DeliveryEvent.REFUSE, None
     return event, due_at
 

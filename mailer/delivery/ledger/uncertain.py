@@ -30,6 +30,26 @@ def orphan(session: Session, worker_ids: Sequence[int], now: datetime, *, reason
     return len(left)
 
 
+def left_open(session: Session, worker_id: int) -> set[int]:
+    """The deliveries that this worker has claimed and not recorded."""
+    return set(execute(session, _LEFT_OPEN, {"workers": listed([worker_id])}).scalars())
+
+
+def give_back(session: Session, delivery_ids: Sequence[int], now: datetime) -> None:
+    """Claims of which nothing has left, and nothing will: as if never claimed."""
+    if delivery_ids:
+        values = {"ids": listed(delivery_ids), "now": now, "reason": "the claim was not begun"}
+        execute(session, _GIVE_BACK, values)
+        move(session, DeliveryEvent.RETURN, delivery_ids, now, due_at=now)
+
+
+_GIVE_BACK = (
+    sa.update(ATTEMPT)
+    .where(among(ATTEMPT.c.delivery_id, IDS), ATTEMPT.c.outcome.is_(None))
+    .values(outcome=AttemptOutcome.UNSENT, finished_at=sa.bindparam("now"), reply=sa.bindparam("reason"))
+)
+
+
 # Along the few deliveries on the wire, each found by its issue: an index of open attempts alone would be written twice
 # for every reader, and read when a worker ends.
 _LEFT_OPEN = (

@@ -31,6 +31,9 @@ class LiteralRelay:
         self.taken = list[tuple[str, bytes]]()
         self.words = list[Word]()
         self.connections = 0
+        self.greeting = b"220 relay.test ESMTP\r\n"
+        self.closes_after_421 = True
+        self.most_connections = 1000
         self._server: asyncio.Server | None = None
         self._tasks = set[asyncio.Task[None]]()
 
@@ -45,6 +48,11 @@ class LiteralRelay:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def hang_up(self) -> None:
+        """Ends every connection."""
+        for task in self._tasks:
+            task.cancel()
+
     @property
     def port(self) -> int:
         assert self._server is not None
@@ -55,6 +63,10 @@ class LiteralRelay:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        if len([each for each in self._tasks if not each.done()]) > self.most_connections:
+            writer.write(b"421 4.7.0 Too many connections\r\n")
+            writer.close()
+            return
         try:
             await _Conversation(self, reader, writer).hold()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -71,7 +83,7 @@ class _Conversation:
         self.named = ""  # whom the transaction is about, also when it was refused
 
     async def hold(self) -> None:
-        await self.send(b"220 relay.test ESMTP\r\n")
+        await self.send(self.relay.greeting)
         while line := await self.reader.readline():
             verb, _, rest = line.decode().strip().partition(" ")
             if not await self.answer(verb.upper(), rest):
@@ -108,7 +120,9 @@ class _Conversation:
         if verb == "DATA" and said.startswith(b"354"):
             said = await self.take_data()
             await self.send(said)
-        return said != CLOSE and not said.startswith(b"421") and verb != "QUIT"
+        if said.startswith(b"421") and self.relay.closes_after_421:
+            return False
+        return said != CLOSE and verb != "QUIT"
 
     def say(self, verb: str, usual: bytes) -> bytes:
         self.relay.words.append((verb, self.named if verb in ("RCPT", "DATA", "DOT", "BDAT") else ""))

@@ -14,8 +14,8 @@ from mailer.errors import MailerError
 COMMANDS = {
     "init": "mailer.cli.setup:init",
     "migrate": "mailer.cli.setup:migrate",
-    "serve": "mailer.cli.run:serve",
-    "worker": "mailer.cli.run:worker",
+    "serve": "mailer.cli.serve:serve",
+    "worker": "mailer.cli.worker:worker",
     "log": "mailer.cli.log:show",
     "demo": "mailer.cli.demo:run",
     "issue": "mailer.cli.issue:commands",

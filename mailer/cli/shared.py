@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import signal
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo
@@ -44,6 +45,13 @@ def run_loop(work: Coroutine[None, None, T]) -> T:
     """Runs `work` to its end, on uvloop where it is installed."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
         return runner.run(work)
+
+
+def on_signals(stop: Callable[[], None]) -> None:
+    """Ctrl-C and SIGTERM call `stop`, in the running loop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
 
 
 def local(moment: datetime | None, zone: str) -> str:

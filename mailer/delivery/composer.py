@@ -16,7 +16,7 @@ from mailer.delivery.ledger import Claim
 from mailer.delivery.letterhead import head_of, letterhead_of
 from mailer.delivery.session import Envelope
 from mailer.errors import MailerError
-from mailer.rendering.automatic import render_confirmation, render_welcome
+from mailer.rendering.apart import Work, apart
 from mailer.rendering.body import Body
 from mailer.rendering.dkim import DkimKey, Prepared, Signer
 from mailer.rendering.message import Message, Slot, compose, date, marker
@@ -135,20 +135,25 @@ class Composer:
     def _automatic_body(self, kind: DeliveryKind, publication: Publication, edition: Edition, language: str) -> Body:
         host, letterhead = self._settings.link_hosts[0], letterhead_of(publication)
         if kind is DeliveryKind.CONFIRMATION:
-            return render_confirmation(
+            body = apart(
+                Work.CONFIRMATION,
                 language,
                 letterhead,
                 edition_label=edition.label,
                 confirm_url=links.confirm(host, marker(Slot.CONFIRM)),
                 valid_hours=self._settings.confirmation_hours,
             )
-        return render_welcome(
-            language,
-            letterhead,
-            edition_label=edition.label,
-            unsubscribe_url=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
-            archive_url=links.archive(host, publication.slug, language),
-        )
+        else:
+            body = apart(
+                Work.WELCOME,
+                language,
+                letterhead,
+                edition_label=edition.label,
+                unsubscribe_url=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
+                archive_url=links.archive(host, publication.slug, language),
+            )
+        assert isinstance(body, Body)
+        return body
 
 
 def _wire(stored: str) -> str:

@@ -1,7 +1,7 @@
 """A due issue becomes deliveries: each edition rendered once, one row for each reader, all in one transaction."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,8 +11,10 @@ from mailer import tables
 from mailer.delivery import ledger
 from mailer.delivery.letterhead import head_of, letterhead_of, links_of
 from mailer.issues import issue as issues
+from mailer.issues.manuscript import Manuscript
 from mailer.issues.states import IssueEvent, IssueStatus
-from mailer.rendering.html import render_issue
+from mailer.rendering.apart import Work, apart
+from mailer.rendering.body import Body, Letterhead, Links
 from mailer.rendering.message import Message, compose
 from mailer.settings import Settings
 from mailer.tables import Edition, Issue, Publication
@@ -38,36 +40,52 @@ def begin(session: Session, issue_id: int, settings: Settings, now: datetime) ->
     issue.began_at = now
     messages = {
         edition_id: keep(session, issue, edition_id, message, now)
-        for edition_id, message in render(session, issue, settings).items()
+        for edition_id, message in render(session, issue, settings, _apart).items()
     }
     return issue.slug, ledger.enqueue_issue(session, issue, messages, now)
 
 
-def render(session: Session, issue: Issue, settings: Settings) -> dict[int, Message]:
+Editions = Sequence[tuple[Sequence[str], Links]]
+Make = Callable[[Manuscript, Letterhead, Editions], list[Body]]
+
+
+def _here(manuscript: Manuscript, letterhead: Letterhead, editions: Editions) -> list[Body]:
+    from mailer.rendering.html import render_editions  # 25 MB, for commands that end soon
+
+    return render_editions(manuscript, letterhead, editions)
+
+
+def _apart(manuscript: Manuscript, letterhead: Letterhead, editions: Editions) -> list[Body]:
+    made: list[Body] = apart(Work.EDITIONS, manuscript, letterhead, editions)
+    return made
+
+
+def render(session: Session, issue: Issue, settings: Settings, make: Make = _here) -> dict[int, Message]:
     """The issue's message in each edition whose languages it has: edition id -> message.
 
     Raises IssueError where an edition that has readers cannot be made: nobody is passed over in silence.
     """
     publication = session.get_one(Publication, issue.publication_id)
-    translations, pictures = issues.content(session, issue)
-    made = {}
+    manuscript, host = issues.manuscript(session, issue), settings.link_hosts[0]
+    editions = list[Edition]()
     for edition in session.exec(select(Edition).where(Edition.publication_id == publication.id)):
-        assert edition.id is not None
-        missing = sorted(set(edition.languages) - translations.keys())
+        missing = sorted(set(edition.languages) - manuscript.texts.keys())
         if missing:
             _refuse_if_read(session, issue, edition, missing)
-            continue
-        body = render_issue(
-            edition.languages,
-            translations,
-            pictures,
-            letterhead_of(publication),
-            links_of(publication, edition.languages, issue.slug, settings.link_hosts[0]),
-        )
+        else:
+            editions.append(edition)
+    bodies = make(
+        manuscript,
+        letterhead_of(publication),
+        [(edition.languages, links_of(publication, edition.languages, issue.slug, host)) for edition in editions],
+    )
+    made = {}
+    for edition, body in zip(editions, bodies, strict=True):
+        assert edition.id is not None
         head = head_of(
             publication,
             edition.languages,
-            host=settings.link_hosts[0],
+            host=host,
             mail_domain=settings.mail_domain,
             feedback=(issue.slug, edition.code),
         )

@@ -12,7 +12,7 @@ import uvicorn
 
 from mailer import publications, staff
 from mailer.app import App, assemble
-from mailer.cli.run import PageServer, serve_pages, web_server
+from mailer.cli.serve import PageServer, serve_pages, web_server
 from mailer.demo.mailbox import Mailbox
 from mailer.demo.pages import pages
 from mailer.resources import example

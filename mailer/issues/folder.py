@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from mailer.issues import languages
+from mailer.issues.manuscript import PictureSource
 from mailer.issues.pictures import BUDGET, FILE_LIMIT, fit, over_budget
 from mailer.issues.problems import Problem, SourceError
-from mailer.issues.source import IssueSource, PictureSource, TranslationSource, parse_translation
+from mailer.issues.source import IssueSource, TranslationSource, parse_translation
 
 _SLUG = re.compile(r"[a-z0-9-]{1,64}")
 

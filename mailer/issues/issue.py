@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from mailer.errors import MailerError
 from mailer.issues.calendar import next_slot
-from mailer.issues.source import IssueSource, PictureSource, TranslationSource, parse_translation
+from mailer.issues.manuscript import Manuscript, PictureSource
 from mailer.issues.states import IssueEvent, IssueStatus, advance
 from mailer.tables import Edition, Issue, Picture, Publication, Translation
+
+if TYPE_CHECKING:
+    from mailer.issues.source import IssueSource  # a worker goes without what reads Markdown
 
 
 class IssueError(MailerError):
@@ -36,7 +40,7 @@ def find(session: Session, publication: Publication, slug: str) -> Issue:
     return found
 
 
-def add(session: Session, publication: Publication, source: IssueSource, now: datetime) -> tuple[Issue, bool]:
+def add(session: Session, publication: Publication, source: "IssueSource", now: datetime) -> tuple[Issue, bool]:
     """Takes a folder in, or updates the issue of that name. Returns it and whether it is new.
 
     Raises IllegalTransition for an issue that is scheduled or has begun to go out.
@@ -72,7 +76,7 @@ def _refuse_if_begun(issue: Issue) -> None:
         )
 
 
-def _replace_content(session: Session, issue: Issue, source: IssueSource) -> None:
+def _replace_content(session: Session, issue: Issue, source: "IssueSource") -> None:
     assert issue.id is not None
     for table in (Translation, Picture):
         session.connection().execute(sa.delete(table).where(col(table.issue_id) == issue.id))
@@ -94,18 +98,19 @@ def _replace_content(session: Session, issue: Issue, source: IssueSource) -> Non
         )
 
 
-def content(session: Session, issue: Issue) -> tuple[dict[str, TranslationSource], dict[str, PictureSource]]:
-    """The issue as it was written: translations by language, pictures by name."""
+def manuscript(session: Session, issue: Issue) -> Manuscript:
+    """The issue as it was written."""
     written = session.exec(select(Translation).where(Translation.issue_id == issue.id))
-    translations = {row.language: parse_translation(row.source, f"{row.language}.md", row.language) for row in written}
     kept = session.exec(select(Picture).where(Picture.issue_id == issue.id))
-    pictures = {
-        row.name: PictureSource(
-            name=row.name, media_type=row.media_type, width=row.width, height=row.height, content=row.content
-        )
-        for row in kept
-    }
-    return translations, pictures
+    return Manuscript(
+        texts={row.language: row.source for row in written},
+        pictures={
+            row.name: PictureSource(
+                name=row.name, media_type=row.media_type, width=row.width, height=row.height, content=row.content
+            )
+            for row in kept
+        },
+    )
 
 
 def check(session: Session, publication: Publication, issue: Issue) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from PIL import Image, ImageCms, ImageOps
 
 from mailer.errors import MailerError
-from mailer.issues.source import PictureSource
+from mailer.issues.manuscript import PictureSource
 
 FILE_LIMIT = 20_000_000  #: bytes of a picture as its author hands it in
 PIXEL_LIMIT = 50_000_000  #: of a picture before it is decoded

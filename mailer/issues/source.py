@@ -14,6 +14,7 @@ from mdit_py_plugins.attrs.parse import parse as parse_attributes
 
 from mailer.issues import frontmatter, markdown
 from mailer.issues.anchors import anchor
+from mailer.issues.manuscript import PictureSource
 from mailer.issues.markdown import Block, PictureUse
 from mailer.issues.problems import Problem, SourceError
 from mailer.issues.verdict import Verdict
@@ -57,17 +58,6 @@ class TranslationSource:
     @property
     def commentaries(self) -> tuple[Commentary, ...]:
         return tuple(commentary for section in self.sections for commentary in section.commentaries)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureSource:
-    """A picture fitted for mail: no wider than 1200 px, without metadata."""
-
-    name: str
-    media_type: str  #: image/jpeg or image/png
-    width: int  #: pixels
-    height: int
-    content: bytes
 
 
 @dataclass(frozen=True, kw_only=True)

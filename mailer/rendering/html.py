@@ -8,8 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mailer.issues.manuscript import Manuscript, PictureSource
 from mailer.issues.pictures import BUDGET, over_budget
-from mailer.issues.source import Commentary, PictureSource, Section, TranslationSource
+from mailer.issues.source import Commentary, Section, TranslationSource, parse_translation
 from mailer.rendering.body import Body, Inline, Letterhead, Links
 from mailer.rendering.errors import RenderError
 from mailer.rendering.fragment import Shown, fragment
@@ -64,6 +65,21 @@ class Part:
         """The verdict's words, unless the heading says them itself."""
         said = self.words.verdict(section.verdict) if section.verdict else ""
         return said if said and said.casefold() not in section.heading.casefold() else None
+
+
+def render_editions(
+    manuscript: Manuscript, letterhead: Letterhead, editions: Sequence[tuple[Sequence[str], Links]]
+) -> list[Body]:
+    """The issue's mail in each of `editions`: its languages, and where it points to.
+
+    Raises SourceError where the Markdown cannot be read, and what render_issue raises.
+    """
+    translations = {
+        language: parse_translation(text, f"{language}.md", language) for language, text in manuscript.texts.items()
+    }
+    return [
+        render_issue(languages, translations, manuscript.pictures, letterhead, links) for languages, links in editions
+    ]
 
 
 def render_issue(

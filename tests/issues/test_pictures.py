@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from mailer.issues.manuscript import PictureSource
 from mailer.issues.pictures import BUDGET, FILE_LIMIT, fit, over_budget
-from mailer.issues.source import PictureSource
 
 
 def drawn(form: str = "JPEG", size: tuple[int, int] = (300, 200), mode: str = "RGB", **options: Any) -> bytes:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailer.issues.folder import read_folder
-from mailer.issues.source import IssueSource, PictureSource, parse_translation
+from mailer.issues.manuscript import PictureSource
+from mailer.issues.source import IssueSource, parse_translation
 from mailer.rendering.body import Body, Letterhead, Links
 from mailer.rendering.errors import RenderError
 from mailer.rendering.html import HTML_LIMIT, render_issue

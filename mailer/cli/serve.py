@@ -1,16 +1,15 @@
-"""mailer serve, mailer worker: the processes that stay."""
+"""mailer serve: the pages, and the worker beside them."""
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Annotated
 
 import typer
 import uvicorn
 
 from mailer.app import App
-from mailer.cli.shared import installation, run_loop, start_logging
+from mailer.cli.shared import installation, on_signals, run_loop, start_logging
 from mailer.errors import MailerError
 from mailer.web.site import create_app
 from mailer.worker import Worker
@@ -25,18 +24,6 @@ def serve(
     run_loop(_serve(app, None if no_worker else Worker(app)))
 
 
-def worker() -> None:
-    """Send what is due, without web pages, until Ctrl-C or SIGTERM."""
-    app = installation()
-    start_logging(app.settings.log_level)
-    run_loop(_work(Worker(app)))
-
-
-async def _work(worker: Worker) -> None:
-    _on_signals(worker.stop)
-    await worker.run()
-
-
 async def _serve(app: App, worker: Worker | None) -> None:
     server = web_server(app)
 
@@ -45,7 +32,7 @@ async def _serve(app: App, worker: Worker | None) -> None:
         if worker:
             worker.stop()
 
-    _on_signals(stop)
+    on_signals(stop)
     tasks = [asyncio.create_task(serve_pages(server, app.settings.listen))]
     if worker:
         tasks.append(asyncio.create_task(worker.run()))
@@ -90,9 +77,3 @@ async def serve_pages(server: uvicorn.Server, listen: str) -> None:
         raise MailerError(
             f"MAILER_LISTEN: {listen} cannot be used. Is another mailer running? Stop it, or choose another port."
         ) from None
-
-
-def _on_signals(stop: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)

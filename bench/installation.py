@@ -26,6 +26,8 @@ from mailer.database import Database
 from mailer.delivery import ledger, log
 from mailer.delivery.letterhead import head_of, letterhead_of, links_of
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
+from mailer.issues import issue as issues
+from mailer.issues.folder import read_folder
 from mailer.issues.source import parse_translation
 from mailer.rendering.body import Body
 from mailer.rendering.html import render_issue
@@ -38,6 +40,7 @@ from mailer.tokens import WIDTH
 HOST = "https://news.example.org"
 MAIL_DOMAIN = "bounces.example.org"
 LANGUAGES = ["en"]
+EXAMPLE = resource("templates") / "example" / "2026-11-16"
 
 
 class Installation:
@@ -191,6 +194,21 @@ def fill(url: str, readers: int, size: int) -> None:
     database.engine.dispose()
 
 
+def schedule(url: str, readers: int) -> None:
+    """Tables, readers, and the example's issue with its picture, due now: the worker has still to begin it."""
+    database, now = Database(url), system_clock()
+    database.migrate()
+    seed(database, readers)
+    with database.write() as session:
+        publication = session.get_one(Publication, 1)
+        publication.postal_address = {"en": "12 Example Street, Vilnius"}
+        session.add(publication)
+        issue, _ = issues.add(session, publication, read_folder(EXAMPLE), now)
+        issues.check(session, publication, issue)
+        issues.schedule(session, issue, now)
+    database.engine.dispose()
+
+
 # The issue
 
 
@@ -232,7 +250,7 @@ def _head(publication: Publication) -> Head:
 
 
 def _example() -> str:
-    path = resource("templates") / "example" / "2026-11-16" / "en.md"
+    path = EXAMPLE / "en.md"
     return "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("!["))
 
 

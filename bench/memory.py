@@ -3,8 +3,8 @@
     python bench/memory.py --json
     python bench/memory.py --readers 10000 --readers 200000 --send 20000
 
-Each worker sends so many mails of its issue (all, where it has fewer readers) into bench/sink.py and is ended; its
-peak (VmHWM) is read before. The last line of stdout is one JSON object.
+Each worker begins the example's issue, sends so many of its mails (all, where it has fewer readers) into bench/sink.py
+and is ended; its peak (VmHWM) is read before. The last line of stdout is one JSON object.
 """
 
 import argparse
@@ -14,10 +14,9 @@ import tempfile
 from pathlib import Path
 
 from bench import receivers
-from bench.installation import Installation, fill
+from bench.installation import Installation, schedule
 from bench.processes import Failed, end_on_sigterm, until
 
-SIZE = 30_000
 LIMIT_SECONDS = 900
 
 
@@ -50,7 +49,7 @@ def arguments() -> argparse.Namespace:
 def peak_mb(folder: Path, readers: int, messages: int) -> float:
     """Of a worker that has sent so many of its issue's mails, in MB. Raises Failed."""
     url = f"sqlite:///{folder / 'mailer.db'}"
-    fill(url, readers, SIZE)
+    schedule(url, readers)
     with receivers.own("127.0.0.1") as sink:
         relay = {"relay_host": sink.host, "relay_port": str(sink.port), "relay_tls": "off"}
         with Installation(folder, url, relay).worker() as worker:

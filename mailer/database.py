@@ -26,7 +26,7 @@ BUSY_SECONDS = 10
 """How long a writer waits for another one, and how long PostgreSQL may take to answer a first call."""
 
 
-CACHE_KILOBYTES = 16_000
+CACHE_KILOBYTES = 8_000
 """Pages that an SQLite connection keeps: its own 2 MB do not hold a list of ten thousand suppressed addresses."""
 
 
@@ -225,7 +225,7 @@ _PRAGMAS = (
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True, pool_use_lifo=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

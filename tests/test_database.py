@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlmodel import Session, select
 
-from mailer.database import BUSY_SECONDS, Database, DatabaseError, SchemaError
+from mailer.database import BUSY_SECONDS, Database, DatabaseError, SchemaError, revisions
+from mailer.resources import resource
 from mailer.tables import Edition, Publication, metadata
 from tests.conftest import PostgreSQL
 
@@ -18,6 +21,13 @@ from tests.conftest import PostgreSQL
 def test_the_migrations_build_exactly_the_tables(database: Database) -> None:
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_migrations_are_numbered_in_their_order() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(resource("migrations")))
+    walked = ScriptDirectory.from_config(config).walk_revisions()
+    assert revisions() == [script.revision for script in walked][::-1]
 
 
 def test_a_database_with_data_goes_down_and_up_again(database: Database, publication: Publication) -> None:
@@ -50,6 +60,8 @@ def test_a_newer_database_is_not_touched(database: Database) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(SchemaError, match="9999, which this program does not know"):
         database.check_schema()
+    with pytest.raises(SchemaError, match="9999, which this program does not know"):
+        database.migrate()
 
 
 @pytest.mark.sqlite

@@ -26,14 +26,17 @@ def apart(work: Work, *values: object, **named: object) -> Any:
 
     The process is out of the terminal's group: Ctrl-C is for its parent, which lets it end.
     """
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "mailer.rendering"],
-        input=pickle.dumps((str(work), values, named)),
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
-        process_group=0,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "mailer.rendering"],
+            input=pickle.dumps((str(work), values, named)),
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
+            process_group=0,
+            check=False,
+        )
+    except OSError as error:
+        raise RenderError(f"Rendering could not be started: {error}.") from None
     if done.returncode:
         raise RenderError(f"Rendering ended with status {done.returncode}. What it said stands in the log before this.")
     made, complaint = pickle.loads(done.stdout)  # noqa: S301 (written by our own process)

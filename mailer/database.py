@@ -26,7 +26,7 @@ BUSY_SECONDS = 10
 """How long a writer waits for another one, and how long PostgreSQL may take to answer a first call."""
 
 
-CACHE_KILOBYTES = 8_000
+CACHE_KILOBYTES = 4_000
 """Pages that an SQLite connection keeps: its own 2 MB do not hold a list of ten thousand suppressed addresses."""
 
 

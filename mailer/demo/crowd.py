@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import httpx
 
 from mailer.demo.mailbox import Mailbox
+from mailer.tokens import ALPHABET, WIDTH
 
 AT_ONCE = 25
 """Readers who act at the same time."""
 
 _DOMAINS = ("example.org", "example.net", "example.com", "mail.example")
-_FIRST_LINK = re.compile(r"https?://\S+/c/[a-z2-7]{26}")
+_FIRST_LINK = re.compile(rf"https?://\S+/c/[{ALPHABET}]{{{WIDTH}}}")
 
 
 @dataclass

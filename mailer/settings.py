@@ -8,9 +8,10 @@ import enum
 import ipaddress
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -58,6 +59,33 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+@dataclass(frozen=True)
+class MailboxAddress:
+    """Where mail waits for us: imaps://USER@HOST[:PORT]/FOLDER, or imap:// for a server on this machine."""
+
+    tls: bool
+    user: str
+    host: str
+    port: int
+    folder: str
+
+    @classmethod
+    def parse(cls, text: str) -> "MailboxAddress":
+        """Raises ValueError, which says how to write it."""
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        if parts.scheme not in ("imaps", "imap") or not parts.hostname or not parts.username or parts.password:
+            raise ValueError("write it as imaps://USER@HOST/INBOX, without the password")
+        tls = parts.scheme == "imaps"
+        if not tls and not is_loopback(parts.hostname):
+            raise ValueError("write imaps://: only a server on this machine may be asked without TLS")
+        folder = unquote(parts.path.lstrip("/")) or "INBOX"
+        return cls(tls, unquote(parts.username), parts.hostname, port or (993 if tls else 143), folder)
+
+
 ListenAddress = Annotated[str, AfterValidator(_address_to_listen_on)]
 Secret = Annotated[SecretStr, AfterValidator(_secret_of_some_length)]
 
@@ -85,6 +113,11 @@ class Settings(BaseSettings):
     relay_pipelining: Pipelining = Pipelining.CHUNKING
     relay_window: int = Field(default=16, ge=1, le=100)
     relay_timeout_seconds: float = Field(default=60, gt=0)
+
+    inbound_listen: ListenAddress | None = None
+    inbound_mailbox: str | None = None
+    inbound_mailbox_password: SecretStr | None = None
+    return_path_days: int = Field(default=30, ge=5, le=365)
 
     dkim_keys: Annotated[list[Path], NoDecode] = []
 
@@ -115,6 +148,18 @@ class Settings(BaseSettings):
             raise ValueError("write the bare domain, in ASCII, such as bounces.example.org")
         return domain.lower()
 
+    @field_validator("inbound_listen", "inbound_mailbox", mode="before")
+    @classmethod
+    def _empty_is_off(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("inbound_mailbox")
+    @classmethod
+    def _inbound_mailbox_is_one(cls, value: str | None) -> str | None:
+        if value is not None:
+            MailboxAddress.parse(value)
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _trusted_proxies_are_networks(cls, networks: list[str]) -> list[str]:
@@ -139,6 +184,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _mailbox_has_a_password(self) -> Self:
+        if (self.inbound_mailbox is None) != (self.inbound_mailbox_password is None):
+            raise ValueError(
+                "MAILER_INBOUND_MAILBOX and MAILER_INBOUND_MAILBOX_PASSWORD go together; set both or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _there_is_one_way_out(self) -> Self:
         if (self.relays is None) == (self.relay_host is None):
             raise ValueError(
@@ -147,6 +200,11 @@ class Settings(BaseSettings):
                 else "MAILER_RELAY_HOST is not set. Put it in .env or the environment; .env.example explains it"
             )
         return self
+
+    @property
+    def takes_mail(self) -> bool:
+        """Whether mail to `mail_domain` reaches us, so that a reply is heard."""
+        return self.inbound_listen is not None or self.inbound_mailbox is not None
 
     @property
     def tls_policy(self) -> TlsPolicy:
@@ -171,6 +229,16 @@ class Settings(BaseSettings):
         return init_settings, _SecretFiles(settings_cls), env_settings, dotenv_settings
 
 
+_IN_FILES = (
+    "database_url",
+    "secret_key",
+    "previous_secret_keys",
+    "address_key",
+    "relay_password",
+    "inbound_mailbox_password",
+)
+
+
 class _SecretFiles(PydanticBaseSettingsSource):
     """Reads MAILER_X from the file that MAILER_X_FILE names. Setting both is a contradiction, and said so."""
 
@@ -180,7 +248,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values = {**dotenv_values(str(self.config.get("env_file") or "")), **os.environ}
         found = {}
-        for name in ("database_url", "secret_key", "previous_secret_keys", "address_key", "relay_password"):
+        for name in _IN_FILES:
             variable = f"{PREFIX}{name.upper()}"
             path = values.get(f"{variable}_FILE")
             if not path:

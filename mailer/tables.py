@@ -5,6 +5,7 @@
                  └─ Issue ─┬─ Translation, Picture
                            └─ Message (one per edition, rendered once)
     Delivery (issue × subscription, or one automatic mail) ── Attempt ── Worker
+    Arrival (mail that came in, and what it did) ── Quarantine
     User ── UserSession, ApiToken
 
 Times are aware UTC. A status changes only along its room's table of transitions.
@@ -19,6 +20,7 @@ from sqlalchemy import Enum as SqlEnum
 from sqlmodel import Field, SQLModel
 
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
+from mailer.inbound.incoming import Category, Effect, Kind
 from mailer.issues.states import IssueStatus
 from mailer.subscribers.states import SubscriptionStatus
 
@@ -37,14 +39,14 @@ _NEVER_REUSED = {"sqlite_autoincrement": True}  # rows that tokens name: an old 
 _BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only in a column called INTEGER
 
 
-def _one_of(words: type[enum.StrEnum], name: str, *, check: bool = True) -> Any:
+def _one_of(words: type[enum.StrEnum], name: str, *, check: bool = True, length: int = 16) -> Any:
     """A text column that holds only these words, as they are written."""
     return SqlEnum(
         words,
         name=name,
         native_enum=False,
         create_constraint=check,
-        length=16,
+        length=length,
         values_callable=lambda members: [member.value for member in members],
     )
 
@@ -318,6 +320,32 @@ class Departures(SQLModel, table=True):
     relay: str = Field(primary_key=True)
     began_at: datetime = Field(primary_key=True)
     messages: int
+
+
+class Arrival(SQLModel, table=True):
+    """One mail that came in, what it meant and what it did. The same mail again has no effect: its digest is here."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str = Field(unique=True, max_length=64)  #: SHA-256, see inbound.effects.digest
+    arrived_at: datetime
+    road: str = Field(max_length=16)  #: "receiver" or "mailbox"
+    recipient: str | None  #: which of our addresses was written to; None where the mail does not say
+    kind: Kind = Field(sa_type=_one_of(Kind, "kind"))
+    effect: Effect = Field(sa_type=_one_of(Effect, "effect"))
+    reason: str  #: why it had this effect, a sentence
+    delivery_id: int | None = Field(default=None, sa_type=_BIG, index=True)  #: what its token names
+    category: Category | None = Field(default=None, sa_type=_one_of(Category, "category", length=32))
+    status: str | None = Field(default=None, max_length=16)  #: RFC 3463
+    diagnostic: str | None = None  #: the words of the server that refused
+    reporter: str | None = None  #: who reports
+
+
+class Quarantine(SQLModel, table=True):
+    """Mail that did nothing, for the operator to read."""
+
+    arrival_id: int = Field(foreign_key="arrival.id", primary_key=True, ondelete="CASCADE")
+    size: int  #: octets of the mail, of which `octets` holds the first
+    octets: bytes = Field(sa_type=LargeBinary)
 
 
 class UserRole(enum.StrEnum):

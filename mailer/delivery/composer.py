@@ -128,6 +128,7 @@ class Composer:
             host=self._settings.link_hosts[0],
             mail_domain=self._settings.mail_domain,
             with_unsubscribe=claim.kind is not DeliveryKind.CONFIRMATION,
+            with_confirm=claim.kind is DeliveryKind.CONFIRMATION and self._settings.takes_mail,
             automatic=True,
         )
         return compose(body, head)
@@ -142,6 +143,7 @@ class Composer:
                 edition_label=edition.label,
                 confirm_url=links.confirm(host, marker(Slot.CONFIRM)),
                 valid_hours=self._settings.confirmation_hours,
+                by_reply=self._settings.takes_mail,
             )
         else:
             body = apart(

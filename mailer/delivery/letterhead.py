@@ -41,10 +41,12 @@ def head_of(
     host: str,
     mail_domain: str,
     with_unsubscribe: bool = True,
+    with_confirm: bool = False,
     automatic: bool = False,
     feedback: Sequence[str] = (),
 ) -> Head:
-    """The header fields of a publication's mail. `feedback`: what Feedback-ID tells apart, at most two words."""
+    """The header fields of a publication's mail. `with_confirm`: a reply confirms. `feedback`: what Feedback-ID tells
+    apart, at most two words."""
     token = marker(Slot.UNSUBSCRIBE)
     name = name_in(publication, languages)
     return Head(
@@ -58,6 +60,7 @@ def head_of(
         archive_url=links.archive(host, publication.slug, languages[0]),
         unsubscribe_url=links.unsubscribe(host, token) if with_unsubscribe else None,
         unsubscribe_address=f"leave+{token}@{mail_domain}" if with_unsubscribe else None,
+        reply_to=f"confirm+{marker(Slot.CONFIRM)}@{mail_domain}" if with_confirm else None,
         feedback_id=":".join([*feedback, publication.slug, SENDER_ID]) if feedback else None,
         automatic=automatic,
     )

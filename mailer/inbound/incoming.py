@@ -32,6 +32,21 @@ class Category(enum.StrEnum):
     DELIVERED = "delivered"  #: delivered, relayed or expanded: no failure
 
 
+class Effect(enum.StrEnum):
+    """What an incoming mail did."""
+
+    NOTHING = "nothing"  #: it asks for nothing: an automatic reply, a delay, a receipt
+    ALARM = "alarm"  #: it tells of a fault of ours: a line in the log for the operator, and nobody pays
+    BOUNCED = "bounced"  #: the delivery it names has failed
+    SUPPRESSED = "suppressed"  #: and its address gets no more mail
+    COMPLAINED = "complained"  #: the reader was unsubscribed and suppressed
+    LIFTED = "lifted"  #: a complaint was taken back
+    LEFT = "left"
+    CONFIRMED = "confirmed"
+    REQUESTED = "requested"  #: a subscription was asked for
+    QUARANTINED = "quarantined"  #: it waits for the operator
+
+
 class Action(enum.StrEnum):
     """RFC 3464 §2.3.3."""
 

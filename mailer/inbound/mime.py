@@ -90,6 +90,12 @@ def take_apart(octets: bytes) -> Message:
     return Message(decoded, kind, tuple(walk.parts), walk.returned, truncated or walk.truncated)
 
 
+def fields(octets: bytes) -> dict[str, str]:
+    """The header as it is written: the first field of each name, unfolded, with its encoded words, names in lower
+    case."""
+    return _split(octets[:HEADER_OCTETS].replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n"))[0]
+
+
 class _Walk:
     """Depth first, in order, with a budget."""
 

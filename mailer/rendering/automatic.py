@@ -8,18 +8,36 @@ from mailer.rendering.text import footer, joined, labelled, underlined, wrapped
 from mailer.rendering.words import Words, in_language, words
 
 
+def question(language: str, names: Mapping[str, str], edition_label: str) -> list[str]:
+    """What a confirmation asks, a sentence or two each."""
+    spoken = words(language)
+    return [
+        spoken.gettext(
+            "Someone, we hope it was you, asked us to send “{name}” to this address.",
+            name=in_language(names, language),
+        ),
+        spoken.gettext("Edition: {edition}. It comes once a week.", edition=edition_label),
+    ]
+
+
 def render_confirmation(
-    language: str, letterhead: Letterhead, *, edition_label: str, confirm_url: str, valid_hours: int
+    language: str,
+    letterhead: Letterhead,
+    *,
+    edition_label: str,
+    confirm_url: str,
+    valid_hours: int,
+    by_reply: bool = False,
 ) -> Body:
-    """Asks whether it was the reader who subscribed. `confirm_url` may hold a slot marker."""
+    """Asks whether it was the reader who subscribed. `confirm_url` may hold a slot marker. `by_reply`: whether a reply
+    confirms as well."""
     spoken = words(language)
     name = in_language(letterhead.names, language)
     heading = spoken.gettext("Please confirm your subscription")
-    before = [
-        spoken.gettext("Someone, we hope it was you, asked us to send “{name}” to this address.", name=name),
-        spoken.gettext("Edition: {edition}. It comes once a week.", edition=edition_label),
-    ]
+    before = question(language, letterhead.names, edition_label)
+    reply = [spoken.gettext("If the page does not open, simply reply to this mail: that confirms as well.")]
     after = [
+        *(reply if by_reply else []),
         _validity(spoken, valid_hours),
         spoken.gettext("If this was not you, do nothing: without confirmation you get no more mail from us."),
     ]

@@ -76,6 +76,7 @@ class Head:
     unsubscribe_url: str | None = None
     unsubscribe_address: str | None = None
     feedback_id: str | None = None
+    reply_to: str | None = None  #: where replies go, where not to the sender
     automatic: bool = False  #: answers an act of the reader (RFC 3834 §5)
 
 
@@ -179,6 +180,8 @@ def compose(body: Body, head: Head) -> Message:
 def _fields(subject: str, head: Head) -> Iterator[tuple[str, str]]:
     name = _mailbox("From", head.sender_name, head.sender_address)
     yield "From", name
+    if head.reply_to:
+        yield "Reply-To", f"<{_bare('Reply-To', head.reply_to)}>"
     yield "To", marker(Slot.TO)
     yield "Subject", _unstructured("Subject", subject)
     yield "Date", marker(Slot.DATE)

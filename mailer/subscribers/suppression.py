@@ -51,6 +51,24 @@ def suppress(
         subscription.changed_at = now
 
 
+def lift(session: Session, subscriber: Subscriber, reason: SuppressionReason, *, by: str, now: datetime) -> int:
+    """Takes the subscriber's address off the list where it stands there for `reason`. Returns how many entries.
+
+    Nobody is subscribed by that: the reader may ask again, and is asked to confirm again.
+    """
+    listed = select(Suppression).where(
+        Suppression.address_hash == subscriber.address_hash,
+        Suppression.reason == reason,
+        col(Suppression.lifted_at).is_(None),
+    )
+    entries = session.exec(listed).all()
+    for entry in entries:
+        entry.lifted_at, entry.lifted_by = now, by
+        session.add(entry)
+    session.flush()
+    return len(entries)
+
+
 def _was_never_confirmed(session: Session, subscriber: Subscriber) -> bool:
     confirmations = (
         select(Consent.id)

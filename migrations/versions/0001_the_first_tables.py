@@ -411,9 +411,102 @@ def upgrade() -> None:
         sa.UniqueConstraint("delivery_id", "number", name=op.f("uq_attempt_delivery_id_number")),
         postgresql_with={"fillfactor": 50},
     )
+    op.create_table(
+        "arrival",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column("arrived_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("road", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
+        sa.Column("recipient", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column(
+            "kind",
+            sa.Enum(
+                "bounce",
+                "complaint",
+                "auto-reply",
+                "other",
+                name="kind",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column(
+            "effect",
+            sa.Enum(
+                "nothing",
+                "alarm",
+                "bounced",
+                "suppressed",
+                "complained",
+                "lifted",
+                "left",
+                "confirmed",
+                "requested",
+                "quarantined",
+                name="effect",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column("reason", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("delivery_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column(
+            "category",
+            sa.Enum(
+                "unknown user",
+                "unknown domain",
+                "unknown user, in doubt",
+                "inactive",
+                "mailbox full",
+                "temporary",
+                "this message",
+                "spam",
+                "policy",
+                "blocked",
+                "authentication",
+                "our fault",
+                "unknown",
+                "complaint",
+                "auto-reply",
+                "delivered",
+                name="category",
+                native_enum=False,
+                create_constraint=True,
+                length=32,
+            ),
+            nullable=True,
+        ),
+        sa.Column("status", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=True),
+        sa.Column("diagnostic", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("reporter", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_arrival")),
+        sa.UniqueConstraint("digest", name=op.f("uq_arrival_digest")),
+    )
+    with op.batch_alter_table("arrival", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_arrival_delivery_id"), ["delivery_id"], unique=False)
+
+    op.create_table(
+        "quarantine",
+        sa.Column("arrival_id", sa.Integer(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("octets", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["arrival_id"], ["arrival.id"], name=op.f("fk_quarantine_arrival_id_arrival"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("arrival_id", name=op.f("pk_quarantine")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("quarantine")
+    with op.batch_alter_table("arrival", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_arrival_delivery_id"))
+
+    op.drop_table("arrival")
     op.drop_table("attempt")
     with op.batch_alter_table("delivery", schema=None) as batch_op:
         batch_op.drop_index(

@@ -1,0 +1,87 @@
+"""What readers do by mail, where the site is blocked and mail is not: leave, confirm, subscribe."""
+
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, select
+
+from mailer.delivery import automatic
+from mailer.inbound.addresses import Ours
+from mailer.inbound.done import Done, Unclear
+from mailer.inbound.incoming import Effect
+from mailer.rendering.automatic import question
+from mailer.subscribers import subscription
+from mailer.subscribers.address import Address
+from mailer.subscribers.subscription import Confirmation, Owed
+from mailer.tables import Edition, Publication
+
+SOURCE = "mail"
+
+
+def leave(session: Session, subscription_id: int, now: datetime) -> Done:
+    """The same as the one-click link."""
+    left = subscription.leave(session, subscription_id, source=SOURCE, network="", now=now)
+    if left.first:
+        return Done(effect=Effect.LEFT, reason="the reader unsubscribed by mail")
+    return Done(effect=Effect.NOTHING, reason="the reader had left before")
+
+
+_REASONS = {
+    Confirmation.DONE: "the reader confirmed by replying",
+    Confirmation.ALREADY: "the reader had confirmed before",
+    Confirmation.OUTDATED: "the reader left after asking; only a fresh request counts",
+    Confirmation.SUPPRESSED: "the address gets no mail",
+    Confirmation.UNKNOWN: "what it confirms was erased",
+}
+
+
+def confirm(session: Session, consent_id: int, now: datetime) -> Done:
+    """The same as the button behind the confirm link. The wording is that of the mail that was replied to."""
+    asked = subscription.foresee(session, consent_id).subscription
+    wording = ""
+    if asked is not None:
+        edition = session.get_one(Edition, asked.edition_id)
+        publication = session.get_one(Publication, edition.publication_id)
+        wording = " ".join(question(asked.language, publication.names, edition.label))
+    confirmed = subscription.confirm(session, consent_id, wording=wording, source=SOURCE, network="", now=now)
+    _queue(session, confirmed.owed, now)
+    effect = Effect.CONFIRMED if confirmed.outcome is Confirmation.DONE else Effect.NOTHING
+    return Done(effect=effect, reason=_REASONS[confirmed.outcome], queued=confirmed.owed is not None)
+
+
+def subscribe(session: Session, to: Ours, author: Address, address_hash: str, window: timedelta, now: datetime) -> Done:
+    """The same as the form: a confirmation goes out, at most one in the window. Raises Unclear."""
+    edition = session.exec(
+        select(Edition)
+        .join(Publication)
+        .where(Publication.slug == to.publication, Edition.code == to.edition, Edition.offered)
+    ).one_or_none()
+    if edition is None:
+        raise Unclear("it asks for a publication or an edition that there is not")
+    requested = subscription.request(
+        session,
+        edition=edition,
+        address=author,
+        address_hash=address_hash,
+        language=edition.languages[0],
+        wording=f"A mail to {to.text}",
+        source=SOURCE,
+        network="",
+        window=window,
+        now=now,
+    )
+    _queue(session, requested.owed, now)
+    if requested.owed is None:
+        return Done(effect=Effect.NOTHING, reason="the address gets no mail, or was answered a moment ago")
+    return Done(effect=Effect.REQUESTED, reason=f"a subscription to {to.edition} was asked for", queued=True)
+
+
+def _queue(session: Session, owed: Owed | None, now: datetime) -> None:
+    if owed:
+        automatic.queue(
+            session,
+            owed.kind,
+            subscription=owed.subscription,
+            subscriber=owed.subscriber,
+            consent_id=owed.consent_id,
+            now=now,
+        )

@@ -1,0 +1,252 @@
+"""From the octets of a mail to its effect, in one transaction. Both ways in, receiver and mailbox, end here.
+
+A report acts on what our token names. A mail without a valid token changes nothing, whatever it claims; it is kept for
+the operator. The same mail again has no effect.
+"""
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, select
+
+from mailer.clock import Clock
+from mailer.database import Database, DatabaseError
+from mailer.delivery.ledger import returning
+from mailer.delivery.ledger.returning import StillSending
+from mailer.inbound import commands, complaints, mime, people, quarantine, reports
+from mailer.inbound.addresses import Ours, Use, ours, written_to
+from mailer.inbound.done import Done, Unclear
+from mailer.inbound.incoming import Effect, Incoming, Kind
+from mailer.inbound.reading import read
+from mailer.settings import Settings
+from mailer.subscribers import address
+from mailer.tables import Arrival, Delivery, Publication
+from mailer.tokens import Purpose, TokenError, Tokens
+
+log = logging.getLogger(__name__)
+
+DIAGNOSTIC = 1000  #: characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """A mail as it came in."""
+
+    octets: bytes
+    road: str  #: "receiver" or "mailbox"
+    recipient: str | None  #: of the envelope; None where it is gone and the header must say
+    sender: str | None  #: of the envelope, "" for the null sender; None where it is gone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What became of a letter."""
+
+    effect: Effect
+    reason: str
+    arrival_id: int | None  #: None where the same mail came before
+    queued: bool = False
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A letter and what it means."""
+
+    letter: Letter
+    to: Ours | None
+    message: mime.Message
+    incoming: Incoming
+
+
+class Effects:
+    """Acts on what comes in."""
+
+    def __init__(self, *, settings: Settings, database: Database, tokens: Tokens, clock: Clock) -> None:
+        self._settings, self._database, self._tokens, self._clock = settings, database, tokens, clock
+
+    def take(self, letter: Letter) -> Taken:
+        """Does what the mail calls for; when it returns, that is committed.
+
+        Raises DatabaseError where it cannot be, and StillSending where the mail came too early: nothing was changed
+        then, and the letter is to be brought again. A defect of ours puts it into the quarantine.
+        """
+        message = mime.take_apart(letter.octets)
+        domain = self._settings.mail_domain
+        to = written_to(message.fields, domain) if letter.recipient is None else ours(letter.recipient, domain)
+        found = _Read(letter, to, message, Incoming(kind=Kind.OTHER))
+        try:
+            found = _Read(letter, to, message, read(letter.octets))
+            taken = self._transact(found)
+        except (DatabaseError, StillSending):
+            raise
+        except Exception:
+            log.exception("a mail that came in could not be acted on")
+            taken = self._transact(found, unclear="a defect of ours: see the log")
+        if taken.arrival_id is not None:
+            log.info("mail %d came in: %s, %s", taken.arrival_id, taken.effect, taken.reason)
+        return taken
+
+    def _transact(self, found: _Read, unclear: str = "") -> Taken:
+        now = self._clock()
+        with self._database.write() as session:
+            arrival = self._first_of_its_kind(session, found)
+            if arrival is None:
+                return Taken(effect=Effect.NOTHING, reason="the same mail came before", arrival_id=None)
+            try:
+                if unclear:
+                    raise Unclear(unclear)
+                done = self._act(session, found, arrival)
+            except Unclear as problem:
+                done = Done(effect=Effect.QUARANTINED, reason=str(problem))
+                quarantine.keep(session, arrival, found.letter.octets)
+            arrival.arrived_at, arrival.effect, arrival.reason = now, done.effect, done.reason
+            arrival.delivery_id = done.delivery_id
+            if done.verdict:
+                arrival.category, arrival.status = done.verdict.category, done.verdict.status
+                arrival.diagnostic = _storable(done.verdict.diagnostic)
+            session.add(arrival)
+            session.flush()
+            return Taken(effect=done.effect, reason=done.reason, arrival_id=arrival.id, queued=done.queued)
+
+    def _first_of_its_kind(self, session: Session, found: _Read) -> Arrival | None:
+        """The row of this mail; None where it came before."""
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        values = {
+            "digest": digest(found.letter.octets, found.to),
+            "arrived_at": self._clock(),
+            "road": found.letter.road,
+            "recipient": _storable(found.to.text if found.to else found.letter.recipient),
+            "kind": found.incoming.kind,
+            "effect": Effect.NOTHING,
+            "reason": "",
+            "reporter": _storable(found.incoming.reporter),
+        }
+        written = insert(Arrival).values(values).on_conflict_do_nothing(index_elements=["digest"])
+        if session.connection().execute(written.returning(Arrival.__table__.c.id)).first() is None:  # type: ignore[attr-defined]
+            return None
+        return session.exec(select(Arrival).where(Arrival.digest == values["digest"])).one()
+
+    # What it calls for
+
+    def _act(self, session: Session, found: _Read, arrival: Arrival) -> Done:
+        to, incoming, now = found.to, found.incoming, self._clock()
+        if to is None:
+            raise Unclear("it was not written to an address of ours")
+        if incoming.kind is Kind.COMPLAINT:
+            if to.use is Use.LEAVE and incoming.feedback == "opt-out":  # a mail program's own words for leaving
+                return commands.leave(session, self._named(Purpose.UNSUBSCRIBE, to.token), now)
+            return self._complaint(session, found)
+        if incoming.kind is Kind.BOUNCE:
+            if to.use is not Use.RETURN_PATH:
+                raise Unclear("a report that came to another address than a return path")
+            return reports.act(session, self._returned(session, to.token), incoming, arrival, now)
+        if to.use is Use.LEAVE:
+            return self._leave(session, found, to)
+        if incoming.kind is Kind.AUTO_REPLY:
+            return Done(effect=Effect.NOTHING, reason="an automatic reply")
+        if to.use is Use.RETURN_PATH and incoming.recipients:
+            return reports.act(session, self._returned(session, to.token), incoming, arrival, now)
+        if to.use in (Use.CONFIRM, Use.SUBSCRIBE):
+            return self._ask(session, found, to)
+        raise Unclear("mail from a person")
+
+    def _leave(self, session: Session, found: _Read, to: Ours) -> Done:
+        subscription_id = self._named(Purpose.UNSUBSCRIBE, to.token)
+        why_not = self._why_not(session, found)
+        if why_not:
+            raise Unclear(f"it asks to unsubscribe, but {why_not}")
+        return commands.leave(session, subscription_id, self._clock())
+
+    def _ask(self, session: Session, found: _Read, to: Ours) -> Done:
+        """A confirmation or a request: only a person may, and only for themselves."""
+        why_not = self._why_not(session, found)
+        if why_not:
+            return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
+        now = self._clock()
+        if to.use is Use.CONFIRM:
+            return commands.confirm(session, self._named(Purpose.CONFIRM, to.token), now)
+        author = people.author(mime.fields(found.letter.octets).get("from", ""))
+        if author is None:
+            raise Unclear("it asks to subscribe, but is not from one address")
+        key = self._settings.address_key.get_secret_value()
+        window = timedelta(minutes=self._settings.confirmation_window_minutes)
+        return commands.subscribe(session, to, author, address.hash(author, key), window, now)
+
+    def _why_not(self, session: Session, found: _Read) -> str | None:
+        senders = session.exec(select(Publication.sender_address)).all()
+        return people.why_not_a_person(
+            found.message.fields,
+            found.letter.sender,
+            own={each.lower() for each in senders},
+            mail_domain=self._settings.mail_domain,
+        )
+
+    def _complaint(self, session: Session, found: _Read) -> Done:
+        """About the delivery or subscription that its tokens name: all the same one."""
+        named = list(complaints.tokens(found.message, self._settings.mail_domain))
+        if found.to and found.to.use is Use.RETURN_PATH:
+            named.append((Purpose.RETURN_PATH, found.to.token))
+        deliveries, subscriptions = dict[int, Delivery](), set[int]()
+        for purpose, token in named:
+            try:
+                if purpose is Purpose.UNSUBSCRIBE:
+                    subscriptions.add(self._named(purpose, token))
+                else:
+                    delivery = self._returned(session, token, purpose)
+                    assert delivery.id is not None
+                    deliveries[delivery.id] = delivery
+            except Unclear:
+                continue
+        subscriptions |= {each.subscription_id for each in deliveries.values() if each.subscription_id is not None}
+        if not deliveries and not subscriptions:
+            raise Unclear("a complaint without a valid token of ours")
+        if len(deliveries) > 1 or len(subscriptions) > 1:
+            raise Unclear("a complaint that names several readers")
+        delivery_id, subscription_id = next(iter(deliveries), None), next(iter(subscriptions), None)
+        return complaints.act(session, delivery_id, subscription_id, found.incoming, self._clock())
+
+    # Tokens
+
+    def _named(self, purpose: Purpose, token: str) -> int:
+        """The id that a token names. Raises Unclear."""
+        try:
+            return self._tokens.read(purpose, token, now=self._clock())
+        except TokenError:
+            raise Unclear(f"its address has no valid token ({purpose})") from None
+
+    def _returned(self, session: Session, token: str, purpose: Purpose = Purpose.RETURN_PATH) -> Delivery:
+        """The delivery that a token names: ours, tried, and not too long ago. Raises Unclear."""
+        delivery = session.get(Delivery, self._named(purpose, token))
+        tried_at = returning.last_attempt(session, delivery.id) if delivery and delivery.id else None
+        if delivery is None or tried_at is None:
+            raise Unclear("its token names a delivery that was never sent")
+        if tried_at < self._clock() - timedelta(days=self._settings.return_path_days):
+            raise Unclear(f"its token is older than {self._settings.return_path_days} days")
+        return delivery
+
+
+def digest(octets: bytes, to: Ours | None) -> str:
+    """Hex SHA-256 that knows the same mail again, on whatever way and with whatever line ends it came."""
+    octets = octets.replace(b"\r\n", b"\n").lstrip(b"\n")
+    header, gap, body = octets.partition(b"\n\n")
+    whole = _TRACE.sub(b"", header + b"\n") + gap + body.rstrip(b"\n")
+    whole += b"\0" + (to.text.lower().encode("utf-8", "replace") if to else b"")
+    return hashlib.sha256(whole).hexdigest()
+
+
+#: What servers on the way add.
+_TRACE = re.compile(
+    rb"^(?:From |(?:Received|Return-Path|Delivered-To|Envelope-To|Delivery-date|Status"
+    rb"|X-(?:Original-To|Envelope-\w+|Delivered-To|UIDL?|Status|Spam-[\w-]+|Virus-[\w-]+)|Authentication-Results"
+    rb"|Received-SPF)[ \t]*:).*\n(?:[ \t].*\n)*",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+def _storable(text: str | None) -> str | None:
+    """Without what PostgreSQL refuses."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:DIAGNOSTIC] if text else None

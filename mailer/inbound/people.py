@@ -1,0 +1,55 @@
+"""Whether a person wrote: what programs, lists and we ourselves send never confirms, unsubscribes or subscribes
+anybody (RFC 3834 §2)."""
+
+import re
+from collections.abc import Collection, Mapping
+from email.utils import getaddresses
+
+from mailer.inbound import address, automatic
+from mailer.subscribers.address import Address, AddressError, parse
+
+_LISTS = ("list-id", "list-post", "list-unsubscribe", "mailing-list", "x-mailing-list", "x-loop")
+_BULK = frozenset({"bulk", "list", "junk"})
+_PROGRAM = re.compile(
+    r"mailer[-_.]?daemon|postmaster|(no|do-?not)[-_.]?reply|owner-.*|.*-(request|owner|bounces?)", re.IGNORECASE
+)
+
+
+def why_not_a_person(
+    fields: Mapping[str, str], envelope_sender: str | None, *, own: Collection[str], mail_domain: str
+) -> str | None:
+    """Why a mail with these fields must not trigger anything; None where nothing speaks against it.
+
+    `envelope_sender`: "" for the null sender, None where it is not known. `own`: addresses that our mail is from, in
+    lower case.
+    """
+    if envelope_sender == "" or fields.get("return-path", "").replace(" ", "") == "<>":
+        return "it has the null sender"
+    if fields.get("auto-submitted", "no").partition(";")[0].strip().lower() != "no":
+        return "it says that it was sent automatically"
+    if automatic.is_automatic(fields):
+        return "it is an automatic reply"
+    if fields.get("precedence", "").strip().lower() in _BULK or any(name in fields for name in _LISTS):
+        return "it comes from a mailing list"
+    if fields.get("content-type", "").strip().lower().startswith("multipart/report"):
+        return "it is a report"
+    for sender in (envelope_sender or "", address.one(fields.get("from", "")) or ""):
+        if _PROGRAM.fullmatch(sender.rpartition("@")[0]):
+            return "a program sent it"
+        if sender.lower() in own or sender.lower().endswith(f"@{mail_domain}"):
+            return "it is our own mail"
+    return None
+
+
+def author(raw_from: str) -> Address | None:
+    """The one address that a mail is from, checked like one that is typed into the form; None where there is none.
+
+    `raw_from`: the field as it came, with its encoded words: a name may hold commas and brackets once it is decoded.
+    """
+    found = getaddresses([raw_from])
+    if len(found) != 1:
+        return None
+    try:
+        return parse(found[0][1])
+    except AddressError:
+        return None

@@ -1,0 +1,283 @@
+"""What a report does: it acts on the delivery that its return path names, and on nothing else."""
+
+import logging
+
+import pytest
+
+from mailer.delivery.states import DeliveryStatus
+from mailer.inbound.incoming import Category, Effect
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import SuppressionReason
+from mailer.tokens import Purpose
+from tests.conftest import HandedClock
+from tests.delivery.readers import Subscribe
+from tests.inbound.conftest import DOMAIN, Inbound, Sent
+from tests.inbound.letters import READER, complaint, failed, letter, report
+
+UNKNOWN = failed("550 5.1.1 no mailbox here", status="5.1.1")
+FULL = failed("452 4.2.2 mailbox full", status="4.2.2")
+
+
+def test_an_unknown_user_is_suppressed_and_the_ledger_says_why(inbound: Inbound, sent: Sent) -> None:
+    (delivery_id,) = sent(READER)
+    taken = inbound.take(report(UNKNOWN), inbound.bounce_address(delivery_id))
+    delivery = inbound.delivery(delivery_id)
+    assert (taken.effect, delivery.status) == (Effect.SUPPRESSED, DeliveryStatus.BOUNCED)
+    assert delivery.subscription_id is not None
+    assert inbound.reader(delivery.subscription_id).status is SubscriptionStatus.SUPPRESSED
+    (listed,) = inbound.suppressions
+    assert (listed.address, listed.reason, listed.added_by) == (READER, SuppressionReason.BOUNCE, "mailer")
+    assert "no mailbox here" in listed.note
+    (arrival,) = inbound.arrivals
+    assert (arrival.delivery_id, arrival.category, arrival.status) == (delivery_id, Category.UNKNOWN_USER, "5.1.1")
+    assert (arrival.diagnostic, arrival.reporter) == ("550 5.1.1 no mailbox here", "relay.example")
+
+
+@pytest.mark.parametrize("fold", [str.lower, str.upper, str.title])
+def test_a_return_path_survives_case_folding(inbound: Inbound, sent: Sent, fold: type[str]) -> None:
+    (delivery_id,) = sent(READER)
+    assert inbound.take(report(UNKNOWN), fold(inbound.bounce_address(delivery_id))).effect is Effect.SUPPRESSED  # type: ignore[call-arg]
+
+
+def test_the_same_report_twice_has_one_effect(inbound: Inbound, sent: Sent) -> None:
+    (delivery_id,) = sent(READER)
+    octets, to = report(UNKNOWN), inbound.bounce_address(delivery_id)
+    first = inbound.take(b"Received: from a\r\n\tby b\r\n" + octets.replace(b"\n", b"\r\n"), to)
+    again = inbound.take(b"Return-Path: <>\nReceived: from c\n" + octets, to)
+    assert (first.effect, again.effect, again.arrival_id) == (Effect.SUPPRESSED, Effect.NOTHING, None)
+    assert len(inbound.arrivals) == len(inbound.suppressions) == 1
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        f"bounce+{'0' * 32}@{DOMAIN}",
+        f"bounce+@{DOMAIN}",
+        f"bounce@{DOMAIN}",
+        f"bounce+{'z' * 64}@{DOMAIN}",
+        f"postmaster@{DOMAIN}",
+        "bounce+0@elsewhere.example",
+        "",
+    ],
+)
+def test_a_report_without_a_valid_token_changes_nothing_and_is_kept(inbound: Inbound, sent: Sent, to: str) -> None:
+    (delivery_id,) = sent(READER)
+    assert inbound.take(report(UNKNOWN), to).effect is Effect.QUARANTINED
+    assert inbound.delivery(delivery_id).status is DeliveryStatus.ACCEPTED
+    assert inbound.suppressions == []
+
+
+def test_a_token_of_another_purpose_is_no_return_path(inbound: Inbound, sent: Sent) -> None:
+    (delivery_id,) = sent(READER)
+    for purpose in (Purpose.MESSAGE_ID, Purpose.UNSUBSCRIBE, Purpose.CONFIRM):
+        to = f"bounce+{inbound.app.tokens.make(purpose, delivery_id)}@{DOMAIN}"
+        assert inbound.take(report(UNKNOWN), to).effect is Effect.QUARANTINED
+    assert inbound.delivery(delivery_id).status is DeliveryStatus.ACCEPTED
+
+
+def test_a_token_is_honoured_for_thirty_days_after_the_last_attempt(
+    inbound: Inbound, sent: Sent, clock: HandedClock
+) -> None:
+    first, second = sent("first@far.example", "second@far.example")
+    clock.pass_(days=29)
+    assert inbound.take(report(FULL), inbound.bounce_address(first)).effect is Effect.BOUNCED
+    clock.pass_(days=2)
+    late = inbound.take(report(FULL), inbound.bounce_address(second))
+    assert (late.effect, late.reason) == (Effect.QUARANTINED, "its token is older than 30 days")
+
+
+def test_a_token_of_a_delivery_that_never_left_is_not_believed(inbound: Inbound, sent: Sent) -> None:
+    taken = inbound.take(report(UNKNOWN), inbound.bounce_address(4711))
+    assert (taken.effect, taken.reason) == (Effect.QUARANTINED, "its token names a delivery that was never sent")
+
+
+def test_a_report_acts_on_its_token_and_never_on_the_address_that_it_claims(inbound: Inbound, sent: Sent) -> None:
+    mine, victims = sent("mine@far.example", "victim@innocent.example")
+    claims = failed("550 5.1.1 unknown", address="victim@innocent.example", status="5.1.1")
+    inbound.take(report(claims), inbound.bounce_address(mine))
+    assert inbound.delivery(victims).status is DeliveryStatus.ACCEPTED
+    assert inbound.delivery(mine).status is DeliveryStatus.BOUNCED
+    assert inbound.suppressions == []  # not its own address: behind a forwarding one death is not certain
+
+
+def test_a_nested_report_accuses_nobody(inbound: Inbound, sent: Sent) -> None:
+    mine, victims = sent("mine@far.example", "victim@innocent.example")
+    inner = report(failed("550 5.1.1 unknown", address="victim@innocent.example", status="5.1.1"))
+    nested = f"To: {inbound.bounce_address(victims)}\n{inner.decode()}".replace("--b", "--inner")
+    full = failed("452 4.2.2 mailbox full", address="mine@far.example", status="4.2.2")
+    taken = inbound.take(report(full, returned=nested), inbound.bounce_address(mine))
+    assert taken.effect is Effect.BOUNCED
+    assert inbound.delivery(victims).status is DeliveryStatus.ACCEPTED
+    assert inbound.suppressions == []
+
+
+def test_behind_a_forwarding_the_second_failure_decides(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+    forwarded = failed("550 5.1.1 unknown", address="elsewhere@inner.example", status="5.1.1")
+    for week, effect in enumerate((Effect.BOUNCED, Effect.SUPPRESSED)):
+        (delivery_id,) = sent(READER)
+        octets = report(forwarded, subject=f"Undelivered {week}")
+        assert inbound.take(octets, inbound.bounce_address(delivery_id)).effect is effect
+        clock.pass_(days=7)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        failed("550 5.2.1 mailbox disabled", status="5.2.1"),
+        failed("550 5.4.1 Recipient address rejected: Access denied", status="5.4.1"),
+        failed("Host or domain name not found. Name service error: Host not found", status="5.4.4"),
+    ],
+)
+def test_what_is_in_doubt_waits_for_a_second_failure(
+    inbound: Inbound, sent: Sent, clock: HandedClock, fields: str
+) -> None:
+    (delivery_id,) = sent(READER)
+    assert inbound.take(report(fields), inbound.bounce_address(delivery_id)).effect is Effect.BOUNCED
+    again = inbound.take(report(fields, text="The same mail again."), inbound.bounce_address(delivery_id))
+    assert again.effect is Effect.NOTHING  # two reports of one mail are one failure
+    assert inbound.suppressions == []
+    clock.pass_(days=7)
+    (delivery_id,) = sent(READER)
+    octets = report(fields, subject="Another week")
+    assert inbound.take(octets, inbound.bounce_address(delivery_id)).effect is Effect.SUPPRESSED
+
+
+def test_a_full_mailbox_is_given_up_after_five_weeks(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+    effects = []
+    for week in range(5):
+        (delivery_id,) = sent(READER)
+        effects.append(inbound.take(report(FULL, subject=f"{week}"), inbound.bounce_address(delivery_id)).effect)
+        clock.pass_(days=7)
+    assert effects == [Effect.BOUNCED] * 4 + [Effect.SUPPRESSED]
+    (listed,) = inbound.suppressions
+    assert listed.note.startswith("5 mails in a row failed since 2026-11-20, the last one: mailbox full")
+
+
+def test_one_mail_that_arrives_clears_the_score(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+    for week in range(8):
+        (delivery_id,) = sent(READER)
+        if week != 4:
+            octets = report(FULL, subject=f"{week}")
+            assert inbound.take(octets, inbound.bounce_address(delivery_id)).effect is Effect.BOUNCED
+        clock.pass_(days=7)
+    assert inbound.suppressions == []
+
+
+def test_five_failures_on_one_day_are_too_few(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+    for hour in range(6):
+        (delivery_id,) = sent(READER)
+        octets = report(FULL, subject=f"{hour}")
+        assert inbound.take(octets, inbound.bounce_address(delivery_id)).effect is Effect.BOUNCED
+        clock.pass_(hours=1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "554 5.7.1 Message rejected as spam",
+        "550 5.7.1 Client host blocked using zen.example",
+        "550 5.7.26 Unauthenticated mail is prohibited",
+        "552 5.3.4 Message too big",
+        "550 5.7.1 Relaying denied",
+    ],
+)
+def test_what_is_our_fault_costs_the_reader_nothing_and_alarms(
+    inbound: Inbound, sent: Sent, clock: HandedClock, caplog: pytest.LogCaptureFixture, words: str
+) -> None:
+    for week in range(6):
+        (delivery_id,) = sent(READER)
+        octets = report(failed(words, status=words.split()[1]), subject=f"{week}")
+        assert inbound.take(octets, inbound.bounce_address(delivery_id)).effect is Effect.ALARM
+        clock.pass_(days=7)
+    assert inbound.delivery(delivery_id).status is DeliveryStatus.BOUNCED
+    assert inbound.suppressions == []
+    assert any(each.levelno == logging.ERROR and words in each.getMessage() for each in caplog.records)
+    assert READER not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        report(failed("450 4.4.1 no answer", action="delayed", status="4.4.1")),
+        report(failed("250 2.1.5 ok", action="delivered", status="2.1.5")),
+        letter("I am away.", sender=READER, subject="Automatic reply: News", auto_submitted="auto-replied"),
+    ],
+)
+def test_delays_receipts_and_absences_do_nothing(inbound: Inbound, sent: Sent, octets: bytes) -> None:
+    (delivery_id,) = sent(READER)
+    assert inbound.take(octets, inbound.bounce_address(delivery_id)).effect is Effect.NOTHING
+    assert inbound.delivery(delivery_id).status is DeliveryStatus.ACCEPTED
+
+
+def test_an_address_that_was_only_typed_is_forgotten(
+    inbound: Inbound, sent: Sent, subscribe: Subscribe, app_confirmation: int
+) -> None:
+    taken = inbound.take(report(UNKNOWN), inbound.bounce_address(app_confirmation))
+    assert taken.effect is Effect.SUPPRESSED
+    assert inbound.suppressions == []
+    assert inbound.delivery(app_confirmation).subscription_id is None
+
+
+# Complaints
+
+
+def about(inbound: Inbound, delivery_id: int, *fields: str) -> bytes:
+    token = inbound.app.tokens.make(Purpose.MESSAGE_ID, delivery_id)
+    return complaint(*fields, returned=f"Message-ID: <{token}@{DOMAIN}>\nFrom: x@example.org\n\nThe mail.\n")
+
+
+@pytest.mark.parametrize("feedback", ["abuse", "opt-out"])
+def test_a_complaint_unsubscribes_and_suppresses_at_once(inbound: Inbound, sent: Sent, feedback: str) -> None:
+    (delivery_id,) = sent(READER)
+    octets = about(inbound, delivery_id, f"Feedback-Type: {feedback}")
+    taken = inbound.take(octets, f"complaints@{DOMAIN}", "loop@far.example")
+    delivery = inbound.delivery(delivery_id)
+    assert (taken.effect, delivery.status) == (Effect.COMPLAINED, DeliveryStatus.COMPLAINED)
+    assert delivery.subscription_id is not None
+    assert inbound.reader(delivery.subscription_id).status is SubscriptionStatus.SUPPRESSED
+    assert [each.reason for each in inbound.suppressions] == [SuppressionReason.COMPLAINT]
+
+
+def test_not_spam_takes_a_complaint_back_and_no_other_suppression(
+    inbound: Inbound, sent: Sent, clock: HandedClock
+) -> None:
+    one, other = sent("one@far.example", "other@far.example")
+    inbound.take(about(inbound, one, "Feedback-Type: abuse"), f"fbl@{DOMAIN}")
+    gone = failed("550 5.1.1 unknown", address="other@far.example", status="5.1.1")
+    inbound.take(report(gone), inbound.bounce_address(other))
+    assert inbound.take(about(inbound, one, "Feedback-Type: not-spam"), f"fbl@{DOMAIN}").effect is Effect.LIFTED
+    assert inbound.take(about(inbound, other, "Feedback-Type: not-spam"), f"fbl@{DOMAIN}").effect is Effect.NOTHING
+    lifted = {each.reason: each.lifted_by for each in inbound.suppressions}
+    assert lifted == {SuppressionReason.COMPLAINT: "not-spam", SuppressionReason.BOUNCE: None}
+
+
+def test_a_complaint_without_our_token_changes_nothing(inbound: Inbound, sent: Sent) -> None:
+    (delivery_id,) = sent(READER)
+    forged = complaint("Feedback-Type: abuse", f"Original-Rcpt-To: {READER}")
+    assert inbound.take(forged, f"fbl@{DOMAIN}").effect is Effect.QUARANTINED
+    assert inbound.delivery(delivery_id).status is DeliveryStatus.ACCEPTED
+    assert inbound.suppressions == []
+
+
+def test_a_token_in_the_body_of_the_returned_message_proves_nothing(inbound: Inbound, sent: Sent) -> None:
+    (delivery_id,) = sent(READER)
+    returned = f"From: x@example.org\n\nReturn-Path: <{inbound.bounce_address(delivery_id)}>\n"
+    octets = complaint("Feedback-Type: abuse", returned=returned)
+    assert inbound.take(octets, f"fbl@{DOMAIN}").effect is Effect.QUARANTINED
+
+
+def test_a_complaint_that_names_two_readers_is_not_believed(inbound: Inbound, sent: Sent) -> None:
+    one, other = sent("one@far.example", "other@far.example")
+    returned = f"Return-Path: <{inbound.bounce_address(one)}>\nTo: {inbound.bounce_address(other)}\n\n"
+    taken = inbound.take(complaint("Feedback-Type: abuse", returned=returned), f"fbl@{DOMAIN}")
+    assert (taken.effect, taken.reason) == (Effect.QUARANTINED, "a complaint that names several readers")
+    assert inbound.suppressions == []
+
+
+def test_a_complaint_of_another_kind_alarms_and_costs_nobody(
+    inbound: Inbound, sent: Sent, caplog: pytest.LogCaptureFixture
+) -> None:
+    (delivery_id,) = sent(READER)
+    assert inbound.take(about(inbound, delivery_id, "Feedback-Type: virus"), f"fbl@{DOMAIN}").effect is Effect.ALARM
+    assert inbound.suppressions == []
+    assert any(each.levelno == logging.ERROR for each in caplog.records)

@@ -36,7 +36,7 @@ def test_an_unknown_user_is_suppressed_and_the_ledger_says_why(inbound: Inbound,
 @pytest.mark.parametrize("fold", [str.lower, str.upper, str.title])
 def test_a_return_path_survives_case_folding(inbound: Inbound, sent: Sent, fold: type[str]) -> None:
     (delivery_id,) = sent(READER)
-    assert inbound.take(report(UNKNOWN), fold(inbound.bounce_address(delivery_id))).effect is Effect.SUPPRESSED  # type: ignore[call-arg]
+    assert inbound.take(report(UNKNOWN), fold(inbound.bounce_address(delivery_id))).effect is Effect.SUPPRESSED
 
 
 def test_the_same_report_twice_has_one_effect(inbound: Inbound, sent: Sent) -> None:

@@ -1,0 +1,295 @@
+"""Leaving, confirming and subscribing by mail, for readers who cannot open the site."""
+
+from datetime import timedelta
+
+import pytest
+from sqlmodel import col, select
+
+from mailer.app import App
+from mailer.delivery import automatic
+from mailer.delivery.composer import Composer
+from mailer.delivery.ledger import claim
+from mailer.delivery.session import Envelope
+from mailer.inbound import quarantine
+from mailer.inbound.incoming import Effect
+from mailer.rendering.decoded import parse as parse_mail
+from mailer.subscribers import subscription
+from mailer.subscribers.address import parse
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import (
+    Consent,
+    ConsentEvent,
+    Delivery,
+    DeliveryKind,
+    Edition,
+    Publication,
+    Subscription,
+)
+from mailer.tokens import Purpose
+from tests.conftest import HandedClock
+from tests.delivery.readers import Subscribe
+from tests.inbound.conftest import DOMAIN, Inbound
+from tests.inbound.letters import READER, letter
+
+AUTOMATIC = [
+    {"auto_submitted": "auto-replied"},
+    {"auto_submitted": "auto-generated"},
+    {"precedence": "bulk"},
+    {"precedence": "list"},
+    {"precedence": "junk"},
+    {"list_id": "<list.far.example>"},
+    {"x_autoreply": "yes"},
+    {"x_loop": READER},
+    {"return_path": "<>"},
+    {"subject": "Out of office"},
+    {"sender": "noreply@far.example"},
+    {"sender": "MAILER-DAEMON@far.example"},
+    {"sender": "editors@example.org"},
+    {"sender": f"confirm+0@{DOMAIN}"},
+    {"content_type": "multipart/report; boundary=b"},
+]
+
+
+def by_hand(text: str = "", *, sender: str = f"Reader <{READER}>", subject: str = "Re: News", **fields: str) -> bytes:
+    return letter(text, sender=sender, subject=subject, **fields)
+
+
+def events(inbound: Inbound) -> list[Consent]:
+    with inbound.app.database.read() as session:
+        return list(session.exec(select(Consent).order_by(col(Consent.id))))
+
+
+def queued(inbound: Inbound) -> list[str]:
+    with inbound.app.database.read() as session:
+        return list(session.exec(select(Delivery.kind).order_by(col(Delivery.id))))
+
+
+# Leaving
+
+
+def test_a_mail_to_the_leave_address_unsubscribes(inbound: Inbound, subscribe: Subscribe) -> None:
+    (reader,) = subscribe(READER)
+    taken = inbound.take(by_hand(subject="unsubscribe"), inbound.leave_address(reader), READER)
+    assert (taken.effect, inbound.reader(reader).status) == (Effect.LEFT, SubscriptionStatus.UNSUBSCRIBED)
+    (left,) = events(inbound)
+    assert (left.event, left.source, left.network) == (ConsentEvent.LEFT, "mail", "")
+    assert queued(inbound) == []  # nothing is answered
+    assert inbound.suppressions == []
+
+
+def test_whoever_sends_it_the_token_says_who_leaves(inbound: Inbound, subscribe: Subscribe) -> None:
+    reader, other = subscribe(READER, "other@far.example")
+    inbound.take(by_hand(sender="other@far.example"), inbound.leave_address(reader), "other@far.example")
+    assert inbound.reader(reader).status is SubscriptionStatus.UNSUBSCRIBED
+    assert inbound.reader(other).status is SubscriptionStatus.CONFIRMED
+
+
+def test_a_mail_program_that_says_it_was_sent_to_unsubscribe_is_believed(
+    inbound: Inbound, subscribe: Subscribe
+) -> None:
+    (reader,) = subscribe(READER)
+    words = "Apple Mail sent this email to unsubscribe from the message “News”."
+    octets = by_hand(words, subject="unsubscribe", auto_submitted="auto-replied")
+    assert inbound.take(octets, inbound.leave_address(reader), READER).effect is Effect.LEFT
+
+
+@pytest.mark.parametrize("fields", AUTOMATIC)
+def test_what_no_person_sent_unsubscribes_nobody(
+    inbound: Inbound, subscribe: Subscribe, fields: dict[str, str]
+) -> None:
+    (reader,) = subscribe(READER)
+    assert inbound.take(by_hand(**fields), inbound.leave_address(reader), READER).effect is Effect.QUARANTINED
+    assert inbound.reader(reader).status is SubscriptionStatus.CONFIRMED
+
+
+def test_the_null_sender_unsubscribes_nobody(inbound: Inbound, subscribe: Subscribe) -> None:
+    (reader,) = subscribe(READER)
+    assert inbound.take(by_hand(), inbound.leave_address(reader), "").effect is Effect.QUARANTINED
+    assert inbound.reader(reader).status is SubscriptionStatus.CONFIRMED
+
+
+def test_a_forged_leave_address_unsubscribes_nobody(inbound: Inbound, subscribe: Subscribe) -> None:
+    (reader,) = subscribe(READER)
+    forged = f"leave+{inbound.app.tokens.make(Purpose.RETURN_PATH, reader)}@{DOMAIN}"
+    assert inbound.take(by_hand(), forged, READER).effect is Effect.QUARANTINED
+    assert inbound.reader(reader).status is SubscriptionStatus.CONFIRMED
+
+
+# Confirming
+
+
+@pytest.fixture
+def asked(app: App, publication: Publication) -> int:
+    """The id of a request that waits for its confirmation."""
+    with app.database.write() as session:
+        edition = session.exec(select(Edition).where(Edition.code == "be-ru")).one()
+        owed = subscription.request(
+            session,
+            edition=edition,
+            address=parse(READER),
+            address_hash="a hash",
+            language="ru",
+            wording="the form's words",
+            source="form",
+            network="",
+            window=timedelta(),
+            now=app.clock(),
+        ).owed
+        assert owed is not None
+        automatic.queue(
+            session,
+            owed.kind,
+            subscription=owed.subscription,
+            subscriber=owed.subscriber,
+            consent_id=owed.consent_id,
+            now=app.clock(),
+        )
+    return owed.consent_id
+
+
+def confirmation_mail(app: App, worker_id: int) -> bytes:
+    """The confirmation as it goes out."""
+    composer = Composer(app.settings, app.tokens)
+    with app.database.write() as session:
+        ready = composer.load(session, claim(session, worker_id=worker_id, relay="r", limit=1, now=app.clock()))
+    ((_, envelope),) = composer.envelopes(ready)
+    assert isinstance(envelope, Envelope)
+    return b"".join(envelope.content)
+
+
+def test_a_reply_to_the_confirmation_confirms(inbound: Inbound, asked: int, worker_id: int) -> None:
+    settings = inbound.app.settings.model_copy(update={"inbound_listen": "127.0.0.1:0"})
+    app = App(settings=settings, database=inbound.app.database, tokens=inbound.app.tokens, clock=inbound.app.clock)
+    mail = parse_mail(confirmation_mail(app, worker_id))
+    (address,) = mail["Reply-To"].addresses
+    assert address.username.startswith("confirm+")
+    assert len(address.username) <= 64
+    taken = inbound.take(by_hand("да\n\n> Подтвердите", subject="Re: Подписка"), address.addr_spec, READER)
+    requested, confirmed = events(inbound)
+    assert (taken.effect, taken.queued) == (Effect.CONFIRMED, True)
+    assert inbound.reader(requested.subscription_id).status is SubscriptionStatus.CONFIRMED
+    assert (confirmed.event, confirmed.source, confirmed.language) == (ConsentEvent.CONFIRMED, "mail", "ru")
+    assert confirmed.request_id == requested.id
+    assert "Ситуация в Беларуси" in confirmed.wording
+    assert "BE/RU" in confirmed.wording
+    assert queued(inbound) == [DeliveryKind.CONFIRMATION, DeliveryKind.WELCOME]
+
+
+def test_a_confirmation_has_a_reply_address_only_where_replies_are_read(
+    inbound: Inbound, asked: int, worker_id: int
+) -> None:
+    assert parse_mail(confirmation_mail(inbound.app, worker_id))["Reply-To"] is None
+
+
+def confirm_address(inbound: Inbound, asked: int) -> str:
+    token = inbound.app.tokens.make(Purpose.CONFIRM, asked, expires=inbound.app.clock() + timedelta(hours=72))
+    return f"confirm+{token}@{DOMAIN}"
+
+
+@pytest.mark.parametrize("fields", AUTOMATIC)
+def test_an_absence_confirms_nobody(inbound: Inbound, asked: int, fields: dict[str, str]) -> None:
+    taken = inbound.take(by_hand("I am away.", **fields), confirm_address(inbound, asked), READER)
+    assert taken.effect in (Effect.NOTHING, Effect.QUARANTINED)
+    assert [each.event for each in events(inbound)] == [ConsentEvent.REQUESTED]
+
+
+def test_the_null_sender_confirms_nobody(inbound: Inbound, asked: int) -> None:
+    assert inbound.take(by_hand(), confirm_address(inbound, asked), "").effect is Effect.NOTHING
+    assert [each.event for each in events(inbound)] == [ConsentEvent.REQUESTED]
+
+
+def test_replying_twice_confirms_once_and_welcomes_once(inbound: Inbound, asked: int) -> None:
+    to = confirm_address(inbound, asked)
+    first, second = (inbound.take(by_hand(text), to, READER) for text in ("yes", "yes, again"))
+    assert (first.effect, second.effect) == (Effect.CONFIRMED, Effect.NOTHING)
+    assert queued(inbound) == [DeliveryKind.CONFIRMATION, DeliveryKind.WELCOME]
+
+
+def test_a_reply_that_comes_too_late_waits_for_the_operator(inbound: Inbound, asked: int, clock: HandedClock) -> None:
+    to = confirm_address(inbound, asked)
+    clock.pass_(days=4)
+    assert inbound.take(by_hand(), to, READER).effect is Effect.QUARANTINED
+    assert [each.event for each in events(inbound)] == [ConsentEvent.REQUESTED]
+
+
+# Subscribing
+
+SUBSCRIBE = f"belarus+subscribe-be-ru@{DOMAIN}"
+
+
+@pytest.fixture
+def published(publication: Publication) -> None:
+    """There is a publication."""
+
+
+def statuses(inbound: Inbound) -> list[str]:
+    with inbound.app.database.read() as session:
+        return list(session.exec(select(Subscription.status)))
+
+
+@pytest.mark.usefixtures("published")
+def test_a_mail_to_the_subscribe_address_starts_a_double_opt_in(inbound: Inbound) -> None:
+    sender = "=?utf-8?q?=D0=AF=2C_=3C=D1=8F=40x.example=3E?= <reader@far.example>"
+    taken = inbound.take(by_hand(sender=sender, subject=""), SUBSCRIBE.title(), READER)
+    assert (taken.effect, taken.queued) == (Effect.REQUESTED, True)
+    assert statuses(inbound) == [SubscriptionStatus.PENDING]
+    (requested,) = events(inbound)
+    assert (requested.source, requested.language) == ("mail", "be")
+    assert "+subscribe-be-ru@" in requested.wording.lower()
+    assert queued(inbound) == [DeliveryKind.CONFIRMATION]
+
+
+@pytest.mark.usefixtures("published")
+def test_nothing_is_answered_twice_within_the_window(inbound: Inbound, clock: HandedClock) -> None:
+    effects = []
+    for minute in range(0, 25, 5):
+        effects.append(inbound.take(by_hand(f"{minute}"), SUBSCRIBE, READER).effect)
+        clock.pass_(minutes=5)
+    assert effects == [Effect.REQUESTED, Effect.NOTHING, Effect.NOTHING, Effect.REQUESTED, Effect.NOTHING]
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("fields", AUTOMATIC)
+def test_what_no_person_sent_subscribes_nobody(inbound: Inbound, fields: dict[str, str]) -> None:
+    inbound.take(by_hand(**fields), SUBSCRIBE, READER)
+    assert statuses(inbound) == []
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize(
+    "sender", ["a@far.example, b@far.example", "nobody", "", "<a b@far.example>", '"x y"@far.example', "a@localhost"]
+)
+def test_only_one_good_address_can_be_subscribed(inbound: Inbound, sender: str) -> None:
+    assert inbound.take(by_hand(sender=sender), SUBSCRIBE, READER).effect is Effect.QUARANTINED
+    assert statuses(inbound) == []
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("local", ["belarus+subscribe-de", "poland+subscribe-en", "belarus+subscribe", "belarus"])
+def test_an_edition_that_is_not_offered_waits_for_the_operator(inbound: Inbound, local: str) -> None:
+    assert inbound.take(by_hand(), f"{local}@{DOMAIN}", READER).effect is Effect.QUARANTINED
+    assert statuses(inbound) == []
+
+
+# People
+
+
+@pytest.mark.parametrize("to", [f"postmaster@{DOMAIN}", f"bounce+0@{DOMAIN}", f"anything@{DOMAIN}"])
+def test_mail_from_people_is_kept_whole(inbound: Inbound, to: str) -> None:
+    octets = by_hand("Дарагая рэдакцыя! \0 " + "x" * 100_000)
+    assert inbound.take(octets, to, READER).effect is Effect.QUARANTINED
+    with inbound.app.database.read() as session:
+        (arrival,) = inbound.arrivals
+        assert arrival.id is not None
+        _, kept = quarantine.one(session, arrival.id)
+    assert kept is not None
+    assert kept.octets == octets
+
+
+@pytest.mark.parametrize(
+    "head", [f"Delivered-To: {SUBSCRIBE}\nTo: someone@else.example\n", f"To: x@y.example, <{SUBSCRIBE}>\n"]
+)
+@pytest.mark.usefixtures("published")
+def test_out_of_a_mailbox_the_header_says_who_was_written_to(inbound: Inbound, head: str) -> None:
+    octets = f"{head}From: {READER}\nSubject: hello\n\n".encode()
+    assert inbound.take(octets, None, None).effect is Effect.REQUESTED

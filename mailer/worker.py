@@ -1,4 +1,5 @@
-"""The worker: begins due issues, sends, finishes. APScheduler only ticks; what is due stands in our own tables.
+"""The worker: begins due issues, sends, finishes, takes what comes back. APScheduler only ticks; what is due stands in
+our own tables.
 
 Each tick is a function of `now`: run twice, or late, it does the same. `misfire_grace_time=None` matters: the
 default silently drops a tick that is late.
@@ -20,12 +21,17 @@ from mailer.delivery.composer import Composer
 from mailer.delivery.relays import ways_of
 from mailer.delivery.sender import Sender
 from mailer.errors import MailerError
+from mailer.inbound.effects import Effects
+from mailer.inbound.mailbox import Mailbox
+from mailer.inbound.receiver import Receiver
 from mailer.rendering import dkim
+from mailer.settings import MailboxAddress
 from mailer.tables import Publication
 
 log = logging.getLogger(__name__)
 
 TICK = timedelta(seconds=1)
+LOOK = timedelta(minutes=1)
 
 
 class Worker:
@@ -37,11 +43,35 @@ class Worker:
         self._ways = ways_of(app.settings)
         self._keys = dkim.load_keys(app.settings.dkim_keys)
         self._sender: Sender | None = None
+        effects = Effects(settings=app.settings, database=app.database, tokens=app.tokens, clock=app.clock)
+        self._receiver = self._receiver_of(effects)
+        self._mailbox = self._mailbox_of(effects)
         self._stopped = asyncio.Event()
         self._stuck = set[int]()
 
+    def _receiver_of(self, effects: Effects) -> Receiver | None:
+        settings = self._app.settings
+        if settings.inbound_listen is None:
+            return None
+        return Receiver(settings.inbound_listen, effects, settings.mail_domain, queued=self.wake)
+
+    def _mailbox_of(self, effects: Effects) -> Mailbox | None:
+        settings = self._app.settings
+        if settings.inbound_mailbox is None or settings.inbound_mailbox_password is None:
+            return None
+        address = MailboxAddress.parse(settings.inbound_mailbox)
+        return Mailbox(address, settings.inbound_mailbox_password.get_secret_value(), effects)
+
+    @property
+    def receiver(self) -> Receiver | None:
+        """What takes the mail that comes in, where it is handed to us."""
+        return self._receiver
+
     async def run(self) -> None:
-        """Registers, sends, and goes home. Raises SecondWorker, DatabaseError or SchemaError at the start."""
+        """Registers, sends, and goes home.
+
+        Raises SecondWorker, DatabaseError or SchemaError at the start, MailerError where it cannot listen.
+        """
         app = self._app
         app.database.check_schema()
         self._warn_of_unaligned_keys()
@@ -56,11 +86,16 @@ class Worker:
                 worker_id=worker_id,
             )
             scheduler = self._scheduler(worker_id)
-            scheduler.start()
             try:
+                if self._receiver:
+                    await self._receiver.start()
+                scheduler.start()
                 await self._until_stopped(sender)
             finally:
-                scheduler.shutdown(wait=False)
+                if scheduler.running:
+                    scheduler.shutdown(wait=False)
+                if self._receiver:
+                    await self._receiver.stop()
                 with contextlib.suppress(DatabaseError), app.database.write() as session:
                     workers.end(session, worker_id, app.clock())
 
@@ -102,6 +137,9 @@ class Worker:
         ]
         for tick, every in ticks:
             scheduler.add_job(self._tick, "interval", args=[tick], seconds=every.total_seconds())
+        if self._mailbox:  # the first look at once
+            scheduler.add_job(self._tick, args=[self.look])
+            scheduler.add_job(self._tick, "interval", args=[self.look], seconds=LOOK.total_seconds())
         return scheduler
 
     async def _tick(self, tick: Callable[[datetime], None]) -> None:
@@ -143,6 +181,11 @@ class Worker:
         with self._app.database.write() as session:
             for issue in launch.finish(session, now):
                 log.info("issue %s is sent", issue.slug)
+
+    def look(self, _now: datetime) -> None:
+        """Acts on what waits in the mailbox."""
+        if self._mailbox:
+            self._mailbox.look()
 
     def _renew(self, worker_id: int, now: datetime) -> None:
         with self._app.database.write() as session:

@@ -49,7 +49,8 @@ class Taken:
     effect: Effect
     reason: str
     arrival_id: int | None  #: None where the same mail came before
-    queued: bool = False
+    queued: bool = False  #: a mail is due for it
+    waits: bool = False  #: for a person to read it: it is in the quarantine, now or since the same mail came before
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,9 @@ class Effects:
         with self._database.write() as session:
             arrival = self._first_of_its_kind(session, found)
             if arrival is None:
-                return Taken(effect=Effect.NOTHING, reason="the same mail came before", arrival_id=None)
+                before = session.exec(select(Arrival).where(Arrival.digest == digest(found.letter.octets, found.to)))
+                waits = before.one().effect is Effect.QUARANTINED
+                return Taken(effect=Effect.NOTHING, reason="the same mail came before", arrival_id=None, waits=waits)
             try:
                 if unclear:
                     raise Unclear(unclear)
@@ -110,7 +113,13 @@ class Effects:
                 arrival.diagnostic = _storable(done.verdict.diagnostic)
             session.add(arrival)
             session.flush()
-            return Taken(effect=done.effect, reason=done.reason, arrival_id=arrival.id, queued=done.queued)
+            return Taken(
+                effect=done.effect,
+                reason=done.reason,
+                arrival_id=arrival.id,
+                queued=done.queued,
+                waits=done.effect is Effect.QUARANTINED,
+            )
 
     def _first_of_its_kind(self, session: Session, found: _Read) -> Arrival | None:
         """The row of this mail; None where it came before."""

@@ -14,7 +14,17 @@ from mailer.delivery.reply import Action, Consequence, Reply, Stage
 from mailer.inbound.effects import Effects, Letter, Taken
 from mailer.subscribers import subscription
 from mailer.subscribers.address import parse
-from mailer.tables import Arrival, Delivery, Edition, Issue, Publication, Subscriber, Subscription, Suppression
+from mailer.tables import (
+    Arrival,
+    Delivery,
+    Edition,
+    Issue,
+    Publication,
+    Quarantine,
+    Subscriber,
+    Subscription,
+    Suppression,
+)
 from mailer.tokens import Purpose
 from tests.delivery.readers import Subscribe
 from tests.inbound.letters import READER
@@ -59,6 +69,11 @@ class Inbound:
     def arrivals(self) -> list[Arrival]:
         with self.app.database.read() as session:
             return list(session.exec(select(Arrival).order_by(col(Arrival.id))))
+
+    def kept(self, arrival_id: int) -> bytes:
+        """The octets of a mail in the quarantine."""
+        with self.app.database.read() as session:
+            return session.get_one(Quarantine, arrival_id).octets
 
 
 @pytest.fixture
@@ -131,3 +146,13 @@ def app_confirmation(app: App, publication: Publication, worker_id: int) -> int:
         ledger.record(session, [Answer(claim, reply, Action(Consequence.ACCEPT), "relay", app.clock())])
     assert delivery.id is not None
     return delivery.id
+
+
+@pytest.fixture
+def claimed(app: App, subscribe: Subscribe, going_out: Callable[[], int], worker_id: int) -> int:
+    """The id of a delivery that is on the wire: its answer is not recorded yet."""
+    subscribe(READER)
+    going_out()
+    with app.database.write() as session:
+        (claim,) = ledger.claim(session, worker_id=worker_id, relay="relay", limit=10, now=app.clock())
+    return claim.delivery_id

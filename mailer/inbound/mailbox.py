@@ -88,3 +88,5 @@ class Mailbox:
         finally:
             with suppress(OSError, IMAPClientError):
                 client.logout()
+            with suppress(OSError, IMAPClientError):
+                client.shutdown()

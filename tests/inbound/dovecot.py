@@ -1,0 +1,125 @@
+"""A real Dovecot with a configuration, a mailbox and a port of its own; and a wire that breaks when it is told to."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PASSWORD = "open-sesame"
+
+_CONFIG = """\
+base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/log
+protocols = imap
+listen = 127.0.0.1
+ssl = {ssl}
+{certificate}
+disable_plaintext_auth = no
+mail_location = maildir:{folder}/mail
+first_valid_uid = 100
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = {tls_port}
+  }}
+}}
+service stats {{
+  chroot =
+}}
+service anvil {{
+  chroot =
+}}
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid=65534 gid=65534 home={folder}/mail
+}}
+"""
+
+
+def why_not() -> str | None:
+    """Why Dovecot cannot be started here, or None."""
+    if shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
+        return "there is no Dovecot; install the package dovecot-imapd to run this test"
+    if os.geteuid() != 0:
+        return "Dovecot can only be started by root"
+    return None
+
+
+@contextlib.contextmanager
+def running(*, port: int, tls_port: int = 0, certificate: tuple[Path, Path] | None = None) -> Iterator[None]:
+    """Anybody's mailbox at `port`, with PASSWORD."""
+    folder = Path(tempfile.mkdtemp(prefix="mailer-dovecot-"))
+    folder.chmod(0o755)
+    (folder / "mail").mkdir()
+    shutil.chown(folder / "mail", 65534, 65534)
+    told = f"ssl_cert = <{certificate[0]}\nssl_key = <{certificate[1]}" if certificate else ""
+    values = {"port": port, "tls_port": tls_port, "password": PASSWORD, "certificate": told}
+    values["ssl"] = "yes" if certificate else "no"
+    config = folder / "dovecot.conf"
+    config.write_text(_CONFIG.format(folder=folder, **values))
+    process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", str(config)])
+    try:
+        _wait_for(port)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(300):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+            return
+        time.sleep(0.1)
+    raise AssertionError("Dovecot does not answer")
+
+
+class BreakingWire:
+    """Stands between a client and the server at `to`. Breaks the connection, once, when the client says `breaks_at`."""
+
+    def __init__(self, to: int) -> None:
+        self.breaks_at: bytes | None = None
+        self.broke = 0
+        self._to = to
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._to))
+                threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, from_client: bool) -> None:
+        with contextlib.suppress(OSError):
+            while octets := source.recv(65536):
+                if from_client and self.breaks_at and self.breaks_at in octets:
+                    self.breaks_at, self.broke = None, self.broke + 1
+                    break
+                sink.sendall(octets)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()

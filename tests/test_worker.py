@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import aiosmtplib
 import pytest
 from sqlmodel import select
 
@@ -136,6 +137,31 @@ async def test_a_second_worker_on_the_same_file_is_refused(
         await until(lambda: _is_held(app.database))
         with pytest.raises(workers.SecondWorker, match=r"Another worker .* is sending"):
             await Worker(assemble(app.settings, clock)).run()
+
+
+async def test_the_worker_takes_mail_while_it_runs_and_only_then(
+    app: App, publication: Publication, clock: HandedClock, scripted: ScriptedRelay
+) -> None:
+    """A reader asks by mail, and the confirmation, which says that a reply confirms, leaves at once."""
+    app = assemble(on_disk(app.settings, scripted, inbound_listen="127.0.0.1:0"), clock)
+    async with working(app) as worker:
+        await until(lambda: worker.receiver is not None and worker.receiver.is_listening)
+        port = worker.receiver.port
+        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) as client:
+            asking = b"From: reader@far.example\r\nSubject: \r\n\r\n"
+            await client.sendmail("reader@far.example", ["belarus+subscribe-en@bounces.example.org"], asking)
+        await until(lambda: len(scripted.taken["reader@far.example"]) == 1)
+        confirmation = parse(scripted.taken["reader@far.example"][0])
+        assert "simply reply to this mail" in part(confirmation, "plain")
+        (address,) = confirmation["Reply-To"].addresses
+        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) as client:
+            answer = b"From: reader@far.example\r\nSubject: Re: Confirm\r\n\r\nYes\r\n"
+            await client.sendmail("reader@far.example", [address.addr_spec], answer)
+        await until(lambda: len(scripted.taken["reader@far.example"]) == 2)
+    welcome = parse(scripted.taken["reader@far.example"][1])
+    assert welcome["Subject"] == "You are subscribed: Situation in Belarus"
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
 
 
 def _is_held(database: Database) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mailer.cli.printing import JsonOption, print_json
+from mailer.cli.printing import JsonOption, print_json, printable
 from mailer.errors import MailerError
 from mailer.inbound.incoming import Incoming, Recipient
 from mailer.inbound.reading import read
@@ -67,7 +67,7 @@ def _recipient(recipient: Recipient, incoming: Incoming) -> dict[str, Any]:
 
 
 def _show(name: str, incoming: Incoming) -> None:
-    print(_printable(f"{Path(name).name}: {incoming.kind}"))
+    print(printable(f"{Path(name).name}: {incoming.kind}"))
     for each in incoming.recipients:
         words = (
             each.address,
@@ -75,11 +75,6 @@ def _show(name: str, incoming: Incoming) -> None:
             "permanent" if each.permanent else "",
             each.status or "",
         )
-        print(_printable("  " + "  ".join(filter(None, words))))
+        print(printable("  " + "  ".join(filter(None, words))))
         if each.diagnostic:
-            print(_printable("    " + each.diagnostic[:200]))
-
-
-def _printable(text: str) -> str:
-    """Without what would steer the terminal: strangers wrote it."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+            print(printable("    " + each.diagnostic[:200]))

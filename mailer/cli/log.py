@@ -66,7 +66,7 @@ def _print(found: Sequence[LogEntry], as_json: bool) -> None:
             entry.edition,
             entry.address or f"(erased)@{entry.destination}",
             entry.status,
-            " ".join(str(part) for part in (entry.code, entry.reply) if part),
+            entry.report or " ".join(str(part) for part in (entry.code, entry.reply) if part),
         )
     if found:
         Console().print(table)

@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "mailer.cli.demo:run",
     "issue": "mailer.cli.issue:commands",
     "bounce": "mailer.cli.bounce:commands",
+    "inbound": "mailer.cli.inbound:commands",
     "dkim": "mailer.cli.dkim:commands",
     "user": "mailer.cli.user:commands",
 }

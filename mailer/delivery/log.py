@@ -16,7 +16,18 @@ from sqlmodel import Session, col, select
 from mailer.delivery.states import DeliveryStatus
 from mailer.delivery.tally import Tally, tally
 from mailer.errors import MailerError
-from mailer.tables import Attempt, Delivery, DeliveryKind, Edition, Issue, Publication, Subscriber, Subscription
+from mailer.inbound.incoming import Effect
+from mailer.tables import (
+    Arrival,
+    Attempt,
+    Delivery,
+    DeliveryKind,
+    Edition,
+    Issue,
+    Publication,
+    Subscriber,
+    Subscription,
+)
 
 __all__ = ["LogEntry", "LogFilter", "LogFilterError", "Tally", "entries", "entry", "history", "tally"]
 
@@ -61,6 +72,7 @@ class LogEntry:
     code: int | None  #: RFC 5321 §4.2
     enhanced: str | None  #: RFC 3463
     reply: str | None  #: the server's words, or what happened instead
+    report: str | None = None  #: what came back later: the words of the last report about it
 
 
 def entries(
@@ -91,6 +103,14 @@ def history(session: Session, delivery_id: int) -> Sequence[Attempt]:
     return session.exec(select(Attempt).where(Attempt.delivery_id == delivery_id).order_by(col(Attempt.number))).all()
 
 
+_REPORT = (
+    sa.select(sa.func.coalesce(col(Arrival.diagnostic), col(Arrival.reason)))
+    .where(col(Arrival.delivery_id) == col(Delivery.id), col(Arrival.effect) != Effect.NOTHING)
+    .order_by(col(Arrival.id).desc())
+    .limit(1)
+    .scalar_subquery()
+)
+
 _ROWS: sa.Select[*tuple[Any, ...]] = (
     sa.select(
         col(Delivery.id).label("delivery_id"),
@@ -108,6 +128,7 @@ _ROWS: sa.Select[*tuple[Any, ...]] = (
         col(Attempt.code),
         col(Attempt.enhanced),
         col(Attempt.reply),
+        _REPORT.label("report"),
     )
     .join(Edition, col(Edition.id) == col(Delivery.edition_id))
     .join(Publication, col(Publication.id) == col(Edition.publication_id))

@@ -42,6 +42,10 @@ class Receiver:
         self._taking = set[asyncio.Future[Taken]]()
 
     @property
+    def is_listening(self) -> bool:
+        return self._server is not None
+
+    @property
     def port(self) -> int:
         assert self._server is not None
         return int(self._server.sockets[0].getsockname()[1])

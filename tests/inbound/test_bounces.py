@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from mailer.delivery.log import LogFilter, entries
 from mailer.delivery.states import DeliveryStatus
 from mailer.inbound.incoming import Category, Effect
 from mailer.subscribers.states import SubscriptionStatus
@@ -31,6 +32,19 @@ def test_an_unknown_user_is_suppressed_and_the_ledger_says_why(inbound: Inbound,
     (arrival,) = inbound.arrivals
     assert (arrival.delivery_id, arrival.category, arrival.status) == (delivery_id, Category.UNKNOWN_USER, "5.1.1")
     assert (arrival.diagnostic, arrival.reporter) == ("550 5.1.1 no mailbox here", "relay.example")
+
+
+def test_the_send_log_says_what_came_back(inbound: Inbound, sent: Sent) -> None:
+    gone, late, _ = sent(READER, "late@far.example", "fine@far.example")
+    inbound.take(report(UNKNOWN), inbound.bounce_address(gone))
+    inbound.take(report(failed("450 4.4.1 no answer", action="delayed")), inbound.bounce_address(late))
+    with inbound.app.database.read() as session:
+        told = {each.address: (each.status, each.report) for each in entries(session, LogFilter())}
+    assert told == {
+        READER: (DeliveryStatus.BOUNCED, "550 5.1.1 no mailbox here"),
+        "late@far.example": (DeliveryStatus.ACCEPTED, None),
+        "fine@far.example": (DeliveryStatus.ACCEPTED, None),
+    }
 
 
 @pytest.mark.parametrize("fold", [str.lower, str.upper, str.title])

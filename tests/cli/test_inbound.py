@@ -1,0 +1,54 @@
+"""mailer inbound: what waits for the operator, and what came of the rest."""
+
+import json
+from datetime import UTC, datetime
+
+from mailer.app import assemble
+from mailer.inbound.effects import Effects, Letter
+from mailer.settings import load
+from tests.cli.conftest import Type
+from tests.inbound.letters import READER, letter
+
+
+def bring(octets: bytes, to: str = "editors@bounces.example.org") -> None:
+    """Into the installation of this folder."""
+    app = assemble(load(), lambda: datetime(2026, 11, 20, 9, 0, tzinfo=UTC))
+    effects = Effects(settings=app.settings, database=app.database, tokens=app.tokens, clock=app.clock)
+    effects.take(Letter(octets=octets, road="receiver", recipient=to, sender=READER))
+    app.database.engine.dispose()
+
+
+def test_an_empty_quarantine_says_so(installed: Type) -> None:
+    assert installed("inbound", "list").out == "Nothing waits.\n"
+    assert installed("inbound", "list", "--all").out == "Nothing has come in yet.\n"
+
+
+def test_a_mail_from_a_person_is_listed_and_can_be_read(installed: Type) -> None:
+    octets = letter("Дарагая рэдакцыя!\n\x1b[2J", sender=READER, subject="Hello")
+    bring(octets)
+    bring(letter("away", sender=READER, subject="Out of office"))
+    assert installed("inbound", "list").out.startswith("1  2026-11-20 09:00:00  quarantined  mail from a person")
+    assert len(installed("inbound", "list", "--all").lines) == 2
+    shown = installed("inbound", "show", "1").out
+    assert "reason: mail from a person" in shown
+    assert "Дарагая рэдакцыя!" in shown
+    assert "\x1b" not in shown
+    assert json.loads(installed("inbound", "show", "1", "--json").out)["size"] == len(octets)
+
+
+def test_every_mail_can_be_read_by_a_program(installed: Type) -> None:
+    bring(letter("one", sender=READER))
+    bring(letter("two", sender=READER, subject="Out of office"))
+    rows = [json.loads(line) for line in installed("inbound", "list", "--all", "--json").lines]
+    assert [(row["id"], row["kind"], row["effect"]) for row in rows] == [
+        (1, "other", "quarantined"),
+        (2, "auto-reply", "nothing"),
+    ]
+
+
+def test_a_mail_that_is_not_there_is_one_sentence(installed: Type) -> None:
+    typed = installed("inbound", "show", "7")
+    assert (typed.status, typed.err) == (1, "mailer: There is no mail 7. Type: mailer inbound list\n")
+    bring(letter("away", sender=READER, subject="Out of office"))
+    typed = installed("inbound", "show", "1", "--raw")
+    assert "was acted on (nothing), and its text was not kept" in typed.err

@@ -118,6 +118,8 @@ class Worker:
     def stop(self) -> None:
         """Lets answers on their way come in, then run() returns."""
         self._stopped.set()
+        if self._mailbox:
+            self._mailbox.stop()
         if self._sender:
             self._sender.stop()
 

@@ -1,6 +1,7 @@
 """mailer inbound: what came in by mail, what it did, and what waits for a person."""
 
 import sys
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from mailer.cli.printing import JsonOption, print_json, printable
 from mailer.cli.shared import installation
+from mailer.errors import MailerError
 from mailer.inbound import quarantine
 from mailer.tables import Arrival
 
@@ -67,6 +69,21 @@ def show(
         print()
         for line in octets.decode("utf-8", "replace").splitlines():
             print(printable(line.replace("\t", " ")))
+
+
+@commands.command("discard")
+def discard(
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="NUMBER…", help="These mails.")] = None,
+    older_than: Annotated[int | None, typer.Option(min=0, metavar="DAYS", help="All that came before.")] = None,
+) -> None:
+    """Throw away the text of mails in the quarantine; what is known of them stays in the list of all."""
+    if bool(numbers) == (older_than is not None):
+        raise MailerError("Give the numbers of the mails, or --older-than DAYS.")
+    app = installation()
+    before = None if older_than is None else app.clock() - timedelta(days=older_than)
+    with app.database.write() as session:
+        gone = quarantine.discard(session, numbers=numbers or (), before=before)
+    print(f"Discarded {gone}.")
 
 
 def _object(arrival: Arrival) -> dict[str, Any]:

@@ -7,7 +7,7 @@ the operator. The same mail again has no effect.
 import hashlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,12 +15,14 @@ from sqlmodel import Session, select
 
 from mailer.clock import Clock
 from mailer.database import Database, DatabaseError
+from mailer.delivery import launch
 from mailer.delivery.ledger import returning
 from mailer.delivery.ledger.returning import StillSending
-from mailer.inbound import commands, complaints, mime, people, quarantine, reports
+from mailer.inbound import breaker, commands, complaints, mime, people, quarantine, reports
 from mailer.inbound.addresses import Ours, Use, ours, written_to
 from mailer.inbound.done import Done, Unclear
 from mailer.inbound.incoming import Effect, Incoming, Kind
+from mailer.inbound.quarantine import QuarantineFull
 from mailer.inbound.reading import read
 from mailer.settings import Settings
 from mailer.subscribers import address
@@ -68,21 +70,22 @@ class Effects:
 
     def __init__(self, *, settings: Settings, database: Database, tokens: Tokens, clock: Clock) -> None:
         self._settings, self._database, self._tokens, self._clock = settings, database, tokens, clock
+        self._stopped = set[int]()  # issues
 
     def take(self, letter: Letter) -> Taken:
         """Does what the mail calls for; when it returns, that is committed.
 
-        Raises DatabaseError where it cannot be, and StillSending where the mail came too early: nothing was changed
-        then, and the letter is to be brought again. A defect of ours puts it into the quarantine.
+        Raises DatabaseError where it cannot be, StillSending where the mail came too early, and QuarantineFull: nothing
+        was changed then, and the letter is to be brought again. A defect of ours puts it into the quarantine.
         """
         message = mime.take_apart(letter.octets)
         domain = self._settings.mail_domain
         to = written_to(message.fields, domain) if letter.recipient is None else ours(letter.recipient, domain)
         found = _Read(letter, to, message, Incoming(kind=Kind.OTHER))
         try:
-            found = _Read(letter, to, message, read(letter.octets))
+            found = _Read(letter, to, message, _storable(read(letter.octets)))
             taken = self._transact(found)
-        except (DatabaseError, StillSending):
+        except (DatabaseError, StillSending, QuarantineFull):
             raise
         except Exception:
             log.exception("a mail that came in could not be acted on")
@@ -110,15 +113,33 @@ class Effects:
             arrival.delivery_id = done.delivery_id
             if done.verdict:
                 arrival.category, arrival.status = done.verdict.category, done.verdict.status
-                arrival.diagnostic = _storable(done.verdict.diagnostic)
+                arrival.diagnostic = done.verdict.diagnostic
             session.add(arrival)
             session.flush()
+            self._stop_if_too_much(session, done)
             return Taken(
                 effect=done.effect,
                 reason=done.reason,
                 arrival_id=arrival.id,
                 queued=done.queued,
                 waits=done.effect is Effect.QUARANTINED,
+            )
+
+    def _stop_if_too_much(self, session: Session, done: Done) -> None:
+        """Pauses the issue about which too much comes back. Once: whoever resumes it has looked."""
+        if done.delivery_id is None or done.effect not in (Effect.SUPPRESSED, Effect.COMPLAINED):
+            return
+        delivery = session.get_one(Delivery, done.delivery_id)
+        if delivery.issue_id is None or delivery.message_id is None or delivery.issue_id in self._stopped:
+            return
+        why = breaker.too_much(session, delivery.issue_id)
+        slug = launch.stop(session, delivery.message_id) if why else None
+        if slug:
+            self._stopped.add(delivery.issue_id)
+            log.error(
+                "issue %s is paused: %s. See mailer inbound list --all; go on with: mailer issue resume %s",
+                *(slug, why, slug),
+                extra={"action": "issue-stopped"},
             )
 
     def _first_of_its_kind(self, session: Session, found: _Read) -> Arrival | None:
@@ -128,11 +149,11 @@ class Effects:
             "digest": digest(found.letter.octets, found.to),
             "arrived_at": self._clock(),
             "road": found.letter.road,
-            "recipient": _storable(found.to.text if found.to else found.letter.recipient),
+            "recipient": _text(found.to.text if found.to else found.letter.recipient),
             "kind": found.incoming.kind,
             "effect": Effect.NOTHING,
             "reason": "",
-            "reporter": _storable(found.incoming.reporter),
+            "reporter": found.incoming.reporter,
         }
         written = insert(Arrival).values(values).on_conflict_do_nothing(index_elements=["digest"])
         if session.connection().execute(written.returning(Arrival.__table__.c.id)).first() is None:  # type: ignore[attr-defined]
@@ -143,12 +164,13 @@ class Effects:
 
     def _act(self, session: Session, found: _Read, arrival: Arrival) -> Done:
         to, incoming, now = found.to, found.incoming, self._clock()
+        leaves = to is not None and to.use is Use.LEAVE and incoming.feedback == "opt-out"
+        if incoming.kind is Kind.COMPLAINT and not leaves:
+            return self._complaint(session, found)
         if to is None:
             raise Unclear("it was not written to an address of ours")
-        if incoming.kind is Kind.COMPLAINT:
-            if to.use is Use.LEAVE and incoming.feedback == "opt-out":  # a mail program's own words for leaving
-                return commands.leave(session, self._named(Purpose.UNSUBSCRIBE, to.token), now)
-            return self._complaint(session, found)
+        if leaves and found.letter.sender != "":  # a mail program's own words for leaving, in automatic dress
+            return commands.leave(session, self._named(Purpose.UNSUBSCRIBE, to.token), now)
         if incoming.kind is Kind.BOUNCE:
             if to.use is not Use.RETURN_PATH:
                 raise Unclear("a report that came to another address than a return path")
@@ -256,6 +278,15 @@ _TRACE = re.compile(
 )
 
 
-def _storable(text: str | None) -> str | None:
-    """Without what PostgreSQL refuses."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()[:DIAGNOSTIC] if text else None
+def _storable(incoming: Incoming) -> Incoming:
+    """The same without what PostgreSQL refuses to store."""
+    recipients = tuple(
+        replace(each, diagnostic=_text(each.diagnostic), status=_text(each.status)) for each in incoming.recipients
+    )
+    return replace(
+        incoming, recipients=recipients, feedback=_text(incoming.feedback), reporter=_text(incoming.reporter)
+    )
+
+
+def _text(value: str | None) -> str | None:
+    return value.replace("\0", "").encode("utf-8", "replace").decode()[:DIAGNOSTIC] if value else value

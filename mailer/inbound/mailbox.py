@@ -16,6 +16,7 @@ from imapclient.exceptions import IMAPClientError
 from mailer.delivery.ledger.returning import StillSending
 from mailer.inbound.effects import Effects, Letter
 from mailer.inbound.mime import READ_OCTETS
+from mailer.inbound.quarantine import QuarantineFull
 from mailer.settings import MailboxAddress
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,11 @@ class Mailbox:
     def __init__(self, address: MailboxAddress, password: str, effects: Effects) -> None:
         self._address, self._password, self._effects = address, password, effects
         self._suspects = set[int]()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Ends a look after the mail that it is at."""
+        self._stopping = True
 
     def look(self) -> bool:
         """Acts on what waits in the mailbox. Returns whether a mail is due for it. Raises DatabaseError.
@@ -42,6 +48,8 @@ class Mailbox:
             with self._opened() as client:
                 waiting = sorted(client.search(["UNDELETED", "UNFLAGGED"]), key=self._after_suspects)
                 for uid in waiting[:AT_ONCE]:
+                    if self._stopping:
+                        break
                     self._suspects.add(uid)
                     queued |= self._one(client, uid)
                     self._suspects.discard(uid)
@@ -63,6 +71,9 @@ class Mailbox:
             taken = self._effects.take(Letter(octets=octets, road="mailbox", recipient=None, sender=None))
         except StillSending:
             return False  # the next look
+        except QuarantineFull as problem:
+            log.error("mail stays in the mailbox: %s", problem, extra={"action": "quarantine-full"})
+            return False
         if taken.waits:
             client.add_flags([uid], [FLAGGED], silent=True)
         else:

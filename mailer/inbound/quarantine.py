@@ -1,7 +1,9 @@
 """Mail that did nothing and waits for the operator: nothing that comes in goes into nothing."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from mailer.errors import MailerError
@@ -11,20 +13,42 @@ from mailer.tables import Arrival, Quarantine
 KEPT = 1 << 20  #: octets of a mail; more of it is counted, not kept
 
 
+FULL = 500 * KEPT  #: octets of all mails together; what comes then is to come again
+
+
 class NotThere(MailerError):
     """There is no mail of that number."""
 
 
+class QuarantineFull(MailerError):
+    """Strangers could fill the disk."""
+
+    def __init__(self) -> None:
+        super().__init__("the quarantine is full; read it, then type: mailer inbound discard --older-than DAYS")
+
+
 def keep(session: Session, arrival: Arrival, octets: bytes) -> None:
-    """Puts a mail away."""
+    """Puts a mail away. Raises QuarantineFull."""
     assert arrival.id is not None
+    kept = sa.func.sum(sa.case((col(Quarantine.size) < KEPT, col(Quarantine.size)), else_=KEPT))
+    if (session.execute(sa.select(kept)).scalar_one() or 0) + min(len(octets), KEPT) > FULL:
+        raise QuarantineFull
     session.add(Quarantine(arrival_id=arrival.id, size=len(octets), octets=octets[:KEPT]))
+
+
+def discard(session: Session, *, numbers: Sequence[int] = (), before: datetime | None = None) -> int:
+    """Throws the octets of these mails away, or of all that came before a moment; what is known of them stays. Returns
+    how many."""
+    old = sa.select(col(Arrival.id)).where(col(Arrival.arrived_at) < before) if before else numbers
+    return int(session.execute(sa.delete(Quarantine).where(col(Quarantine.arrival_id).in_(old))).rowcount)  # type: ignore[attr-defined]
 
 
 def arrivals(session: Session, *, quarantined: bool = False, limit: int = 50) -> Sequence[Arrival]:
     """What came in, the newest first."""
     wanted = select(Arrival).order_by(col(Arrival.id).desc()).limit(limit)
-    return session.exec(wanted.where(Arrival.effect == Effect.QUARANTINED) if quarantined else wanted).all()
+    if quarantined:
+        wanted = wanted.where(Arrival.effect == Effect.QUARANTINED, col(Arrival.id).in_(select(Quarantine.arrival_id)))
+    return session.exec(wanted).all()
 
 
 def one(session: Session, arrival_id: int) -> tuple[Arrival, Quarantine | None]:

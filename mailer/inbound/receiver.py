@@ -17,6 +17,7 @@ from mailer.delivery.ledger.returning import StillSending
 from mailer.errors import MailerError
 from mailer.inbound.addresses import ours
 from mailer.inbound.effects import Effects, Letter, Taken
+from mailer.inbound.quarantine import QuarantineFull
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,9 @@ class Receiver:
             taken = await asyncio.shield(future)
         except StillSending as problem:
             return f"451 4.3.0 {problem}; try again"
+        except QuarantineFull as problem:
+            log.error("mail that came in is put off: %s", problem, extra={"action": "quarantine-full"})
+            return "452 4.3.1 There is no room for it now; try again"
         except DatabaseError as problem:
             log.error("database: %s", problem, extra={"action": "inbound"})
             return "451 4.3.0 The database cannot take it now; try again"

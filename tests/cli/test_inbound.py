@@ -46,6 +46,17 @@ def test_every_mail_can_be_read_by_a_program(installed: Type) -> None:
     ]
 
 
+def test_what_was_read_can_be_discarded(installed: Type) -> None:
+    for text in ("one", "two", "three"):
+        bring(letter(text, sender=READER))
+    assert installed("inbound", "discard", "1", "2").out == "Discarded 2.\n"
+    assert len(installed("inbound", "list").lines) == 1
+    assert installed("inbound", "discard", "--older-than", "0").out == "Discarded 1.\n"
+    assert installed("inbound", "list").out == "Nothing waits.\n"
+    assert len(installed("inbound", "list", "--all").lines) == 3
+    assert installed("inbound", "discard").err == "mailer: Give the numbers of the mails, or --older-than DAYS.\n"
+
+
 def test_a_mail_that_is_not_there_is_one_sentence(installed: Type) -> None:
     typed = installed("inbound", "show", "7")
     assert (typed.status, typed.err) == (1, "mailer: There is no mail 7. Type: mailer inbound list\n")

@@ -1,0 +1,44 @@
+"""Stops an issue about which too much comes back, while it is still going out.
+
+    addresses     more than 5 % of what left came back from addresses that do not exist, from the tenth on
+    complaints    more than 0.3 % complained, from the third on
+
+The words of a report come after the mail: what the relay refuses at once is counted by mailer.delivery.breaker.
+"""
+
+import sqlalchemy as sa
+from sqlmodel import Session, col
+
+from mailer.delivery.states import DeliveryStatus
+from mailer.inbound.incoming import Effect
+from mailer.tables import Arrival, Delivery
+
+ADDRESS_SHARE, ADDRESSES = 0.05, 10
+COMPLAINT_SHARE, COMPLAINTS = 0.003, 3
+
+_LEFT = (DeliveryStatus.ACCEPTED, DeliveryStatus.BOUNCED, DeliveryStatus.COMPLAINED)
+
+
+def too_much(session: Session, issue_id: int) -> str | None:
+    """Why the issue has to stop, if it has to."""
+    dead = _count(session, issue_id, Effect.SUPPRESSED)
+    if dead >= ADDRESSES and (left := _left(session, issue_id, round(dead / ADDRESS_SHARE))):
+        return f"{dead} of {left} mails came back from addresses that do not exist"
+    complaints = _count(session, issue_id, Effect.COMPLAINED)
+    if complaints >= COMPLAINTS and (left := _left(session, issue_id, round(complaints / COMPLAINT_SHARE))):
+        return f"{complaints} of {left} readers complained"
+    return None
+
+
+def _count(session: Session, issue_id: int, effect: Effect) -> int:
+    about = sa.select(sa.func.count(col(Arrival.id))).join(Delivery, col(Delivery.id) == col(Arrival.delivery_id))
+    wanted = about.where(col(Delivery.issue_id) == issue_id, col(Arrival.effect) == effect)
+    return int(session.execute(wanted).scalar_one())
+
+
+def _left(session: Session, issue_id: int, fewer_than: int) -> int | None:
+    """How many mails of the issue have left, where they are fewer than so many. More are not counted."""
+    left = sa.select(col(Delivery.id)).where(col(Delivery.issue_id) == issue_id, col(Delivery.status).in_(_LEFT))
+    few = sa.select(sa.func.count()).select_from(left.limit(fewer_than).subquery())
+    found = int(session.execute(few).scalar_one())
+    return found if found < fewer_than else None

@@ -44,7 +44,9 @@ def act(
         return Done(effect=Effect.ALARM, reason=f"{feedback}: for the operator", delivery_id=delivery_id)
     reader = _reader(session, subscription_id)
     if feedback == "not-spam":
-        lifted = suppression.lift(session, reader, SuppressionReason.COMPLAINT, by="not-spam", now=now) if reader else 0
+        lifted = reader and suppression.lift(
+            session, reader.address_hash, reason=SuppressionReason.COMPLAINT, by="not-spam", now=now
+        )
         effect = Effect.LIFTED if lifted else Effect.NOTHING
         return Done(effect=effect, reason="the reader says that it is not spam", delivery_id=delivery_id)
     if delivery_id is not None:

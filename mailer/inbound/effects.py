@@ -24,9 +24,10 @@ from mailer.inbound.done import Done, Unclear
 from mailer.inbound.incoming import Effect, Incoming, Kind
 from mailer.inbound.quarantine import QuarantineFull
 from mailer.inbound.reading import read
+from mailer.issues.states import IssueStatus
 from mailer.settings import Settings
 from mailer.subscribers import address
-from mailer.tables import Arrival, Delivery, Publication
+from mailer.tables import Arrival, Delivery, Issue, Publication
 from mailer.tokens import Purpose, TokenError, Tokens
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,8 @@ class Effects:
             return
         delivery = session.get_one(Delivery, done.delivery_id)
         if delivery.issue_id is None or delivery.message_id is None or delivery.issue_id in self._stopped:
+            return
+        if session.get_one(Issue, delivery.issue_id).status is not IssueStatus.SENDING:
             return
         why = breaker.too_much(session, delivery.issue_id)
         slug = launch.stop(session, delivery.message_id) if why else None

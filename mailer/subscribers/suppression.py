@@ -1,10 +1,12 @@
 """The suppression list: addresses that get no mail, by keyed hash."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from mailer.subscribers.address import Address
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
 from mailer.tables import Consent, ConsentEvent, Subscriber, Subscription, Suppression, SuppressionReason
 
@@ -30,43 +32,79 @@ def suppress(
     session: Session, subscriber: Subscriber, reason: SuppressionReason, *, note: str, by: str, now: datetime
 ) -> None:
     """Puts the subscriber's address on the list for every publication, and ends its subscriptions."""
-    listed = select(Suppression.id).where(
-        Suppression.address_hash == subscriber.address_hash,
-        col(Suppression.lifted_at).is_(None),
-        col(Suppression.publication_id).is_(None),
-    )
-    if session.exec(listed).first() is None:
-        session.add(
-            Suppression(
-                address_hash=subscriber.address_hash,
-                address=subscriber.address,
-                reason=reason,
-                note=note[:500],
-                added_at=now,
-                added_by=by,
-            )
-        )
+    if not _is_listed(session, subscriber.address_hash):
+        _add(session, subscriber.address_hash, subscriber.address, reason, note=note, by=by, now=now)
     for subscription in session.exec(select(Subscription).where(Subscription.subscriber_id == subscriber.id)):
         subscription.status = advance(subscription.status, SubscriptionEvent.SUPPRESS)
         subscription.changed_at = now
 
 
-def lift(session: Session, subscriber: Subscriber, reason: SuppressionReason, *, by: str, now: datetime) -> int:
-    """Takes the subscriber's address off the list where it stands there for `reason`. Returns how many entries.
+def _is_listed(session: Session, address_hash: str) -> bool:
+    listed = select(Suppression.id).where(
+        Suppression.address_hash == address_hash,
+        col(Suppression.lifted_at).is_(None),
+        col(Suppression.publication_id).is_(None),
+    )
+    return session.exec(listed).first() is not None
+
+
+def _add(
+    session: Session, address_hash: str, address: str, reason: SuppressionReason, *, note: str, by: str, now: datetime
+) -> None:
+    session.add(
+        Suppression(
+            address_hash=address_hash, address=address, reason=reason, note=note[:500], added_at=now, added_by=by
+        )
+    )
+
+
+def list_address(
+    session: Session,
+    address: Address,
+    address_hash: str,
+    reason: SuppressionReason,
+    *,
+    note: str,
+    by: str,
+    now: datetime,
+) -> bool:
+    """Puts an address on the list, whether it reads us or not. False where it stood there."""
+    if _is_listed(session, address_hash):
+        return False
+    subscriber = session.exec(select(Subscriber).where(Subscriber.address_hash == address_hash)).one_or_none()
+    if subscriber is not None:
+        suppress(session, subscriber, reason, note=note, by=by, now=now)
+    else:
+        _add(session, address_hash, address.text, reason, note=note, by=by, now=now)
+    return True
+
+
+def lift(
+    session: Session, address_hash: str, *, reason: SuppressionReason | None = None, by: str, now: datetime
+) -> int:
+    """Takes an address off the list; where it stands there for `reason`, if one is given. Returns how many entries.
 
     Nobody is subscribed by that: the reader may ask again, and is asked to confirm again.
     """
-    listed = select(Suppression).where(
-        Suppression.address_hash == subscriber.address_hash,
-        Suppression.reason == reason,
-        col(Suppression.lifted_at).is_(None),
-    )
-    entries = session.exec(listed).all()
+    listed = select(Suppression).where(Suppression.address_hash == address_hash, col(Suppression.lifted_at).is_(None))
+    entries = session.exec(listed.where(Suppression.reason == reason) if reason else listed).all()
     for entry in entries:
         entry.lifted_at, entry.lifted_by = now, by
         session.add(entry)
     session.flush()
     return len(entries)
+
+
+def entries(
+    session: Session, *, address: str = "", reason: SuppressionReason | None = None, lifted: bool = False, limit: int
+) -> Sequence[Suppression]:
+    """The newest entries first. `address`: a part of it, in any case. `lifted`: also those that no longer count."""
+    found = select(Suppression).order_by(col(Suppression.id).desc()).limit(limit)
+    if address:
+        found = found.where(col(Suppression.address).icontains(address, autoescape=True))
+    if reason:
+        found = found.where(Suppression.reason == reason)
+    return session.exec(found if lifted else found.where(col(Suppression.lifted_at).is_(None))).all()
 
 
 def _was_never_confirmed(session: Session, subscriber: Subscriber) -> bool:

@@ -1,0 +1,125 @@
+"""mailer suppression: addresses that get no mail, each with who put it there and why."""
+
+import getpass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mailer.app import App
+from mailer.cli.printing import JsonOption, print_json, printable
+from mailer.cli.shared import installation
+from mailer.errors import MailerError
+from mailer.subscribers import address, suppression
+from mailer.subscribers.address import Address, AddressError
+from mailer.tables import Suppression, SuppressionReason
+
+commands = typer.Typer(help="The suppression list: addresses that get no mail.", no_args_is_help=True)
+
+NoteOption = Annotated[str, typer.Option("--note", help="Why; it stands in the list.")]
+
+
+@commands.command("list")
+def list_(
+    part: Annotated[str, typer.Option("--address", help="Only addresses that contain this.")] = "",
+    reason: Annotated[SuppressionReason | None, typer.Option(help="Only for this reason.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also those that were lifted.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The newest so many.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Who gets no mail, since when, and why."""
+    with installation().database.read() as session:
+        found = list(reversed(suppression.entries(session, address=part, reason=reason, lifted=every, limit=limit)))
+    if as_json:
+        for entry in found:
+            print_json(_object(entry))
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for each in found:
+        lifted = f"lifted by {each.lifted_by}" if each.lifted_at else ""
+        words = (_day(each.added_at), each.address or "(erased)", each.reason, each.added_by, lifted, each.note)
+        table.add_row(*map(printable, words))
+    if found:
+        Console(markup=False, highlight=False).print(table)
+    else:
+        print("Nobody is on the list.")
+
+
+@commands.command("add")
+def add(addresses: Annotated[list[str], typer.Argument(metavar="ADDRESS…")], note: NoteOption = "") -> None:
+    """Put addresses on the list; their subscriptions end."""
+    _add(installation(), [_parsed(each, "") for each in addresses], note)
+
+
+@commands.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="One address a line; the rest of a line after a comma is passed over.")],
+    note: NoteOption = "",
+) -> None:
+    """Put the addresses in a file on the list: all of them, or, where one cannot be read, none."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise MailerError(f"{file}: {reason}.") from None
+    cells = [(number, line.partition(",")[0].strip().strip('"')) for number, line in enumerate(lines, 1)]
+    found = [_parsed(cell, f"{file}, line {number}: ") for number, cell in cells if cell]
+    _add(installation(), found, note or f"imported from {file.name}")
+
+
+@commands.command("lift")
+def lift(addresses: Annotated[list[str], typer.Argument(metavar="ADDRESS…")]) -> None:
+    """Take addresses off the list. Nobody is subscribed by that: they may ask again."""
+    app, lifted = installation(), 0
+    with app.database.write() as session:
+        for each in addresses:
+            lifted += bool(suppression.lift(session, _hash(app, _parsed(each, "")), by=_who(), now=app.clock()))
+    print(f"Lifted {lifted} of {len(addresses)}.")
+
+
+def _add(app: App, addresses: list[Address], note: str) -> None:
+    added = 0
+    with app.database.write() as session:
+        for each in addresses:
+            added += suppression.list_address(
+                session, each, _hash(app, each), SuppressionReason.OPERATOR, note=note, by=_who(), now=app.clock()
+            )
+    print(f"Added {added}; {len(addresses) - added} stood there.")
+
+
+def _parsed(text: str, where: str) -> Address:
+    try:
+        return address.parse(text)
+    except AddressError as error:
+        raise MailerError(f"{where}{text!r}: {error}") from None
+
+
+def _hash(app: App, of: Address) -> str:
+    return address.hash(of, app.settings.address_key.get_secret_value())
+
+
+def _who() -> str:
+    """The system's user: who has a shell here needs no account of ours."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "operator"
+
+
+def _day(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d")
+
+
+def _object(entry: Suppression) -> dict[str, Any]:
+    return {
+        "address": entry.address,
+        "reason": entry.reason,
+        "note": entry.note,
+        "added_at": entry.added_at,
+        "added_by": entry.added_by,
+        "lifted_at": entry.lifted_at,
+        "lifted_by": entry.lifted_by,
+    }

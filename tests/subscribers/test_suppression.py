@@ -1,0 +1,36 @@
+"""The suppression list as the operator keeps it."""
+
+from mailer.app import App
+from mailer.subscribers import suppression
+from mailer.subscribers.address import parse
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import Subscription, SuppressionReason
+from tests.conftest import HandedClock
+from tests.delivery.readers import Subscribe
+
+
+def test_a_reader_who_is_put_on_the_list_reads_no_more_until_asking_again(
+    app: App, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    (reader,) = subscribe("reader@far.example")
+    told = {"note": "asked by phone", "by": "olga", "now": clock()}
+    for first in (True, False):
+        with app.database.write() as session:
+            listed = suppression.list_address(
+                session,
+                parse("reader@far.example"),
+                "hash of reader@far.example",
+                SuppressionReason.OPERATOR,
+                **told,  # type: ignore[arg-type]
+            )
+        assert listed is first
+    with app.database.write() as session:
+        assert session.get_one(Subscription, reader).status is SubscriptionStatus.SUPPRESSED
+        (entry,) = suppression.entries(session, address="READER@", limit=10)
+        assert (entry.note, entry.added_by, entry.reason) == ("asked by phone", "olga", SuppressionReason.OPERATOR)
+        assert suppression.entries(session, address="%", limit=10) == []
+        assert suppression.lift(session, entry.address_hash, by="olga", now=clock()) == 1
+        assert suppression.lift(session, entry.address_hash, by="olga", now=clock()) == 0
+        assert session.get_one(Subscription, reader).status is SubscriptionStatus.SUPPRESSED
+        assert suppression.entries(session, limit=10) == []
+        assert len(suppression.entries(session, lifted=True, limit=10)) == 1

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlmodel import select
@@ -21,12 +22,12 @@ from mailer.delivery.composer import Composer
 from mailer.delivery.relays import ways_of
 from mailer.delivery.sender import Sender
 from mailer.errors import MailerError
-from mailer.inbound.effects import Effects
-from mailer.inbound.mailbox import Mailbox
-from mailer.inbound.receiver import Receiver
 from mailer.rendering import dkim
-from mailer.settings import MailboxAddress
 from mailer.tables import Publication
+
+if TYPE_CHECKING:
+    from mailer.inbound.receiver import Receiver
+    from mailer.inbound.ways import Ways
 
 log = logging.getLogger(__name__)
 
@@ -43,29 +44,21 @@ class Worker:
         self._ways = ways_of(app.settings)
         self._keys = dkim.load_keys(app.settings.dkim_keys)
         self._sender: Sender | None = None
-        effects = Effects(settings=app.settings, database=app.database, tokens=app.tokens, clock=app.clock)
-        self._receiver = self._receiver_of(effects)
-        self._mailbox = self._mailbox_of(effects)
+        self._ways_in = self._find_ways_in()
         self._stopped = asyncio.Event()
         self._stuck = set[int]()
 
-    def _receiver_of(self, effects: Effects) -> Receiver | None:
-        settings = self._app.settings
-        if settings.inbound_listen is None:
+    def _find_ways_in(self) -> "Ways | None":
+        if not self._app.settings.takes_mail:
             return None
-        return Receiver(settings.inbound_listen, effects, settings.mail_domain, queued=self.wake)
+        from mailer.inbound.ways import ways_in  # a worker goes without what reads mail
 
-    def _mailbox_of(self, effects: Effects) -> Mailbox | None:
-        settings = self._app.settings
-        if settings.inbound_mailbox is None or settings.inbound_mailbox_password is None:
-            return None
-        address = MailboxAddress.parse(settings.inbound_mailbox)
-        return Mailbox(address, settings.inbound_mailbox_password.get_secret_value(), effects)
+        return ways_in(self._app, queued=self.wake)
 
     @property
-    def receiver(self) -> Receiver | None:
+    def receiver(self) -> "Receiver | None":
         """What takes the mail that comes in, where it is handed to us."""
-        return self._receiver
+        return self._ways_in.receiver if self._ways_in else None
 
     async def run(self) -> None:
         """Registers, sends, and goes home.
@@ -87,15 +80,15 @@ class Worker:
             )
             scheduler = self._scheduler(worker_id)
             try:
-                if self._receiver:
-                    await self._receiver.start()
+                if self._ways_in:
+                    await self._ways_in.start()
                 scheduler.start()
                 await self._until_stopped(sender)
             finally:
                 if scheduler.running:
                     scheduler.shutdown(wait=False)
-                if self._receiver:
-                    await self._receiver.stop()
+                if self._ways_in:
+                    await self._ways_in.stop()
                 with contextlib.suppress(DatabaseError), app.database.write() as session:
                     workers.end(session, worker_id, app.clock())
 
@@ -118,8 +111,8 @@ class Worker:
     def stop(self) -> None:
         """Lets answers on their way come in, then run() returns."""
         self._stopped.set()
-        if self._mailbox:
-            self._mailbox.stop()
+        if self._ways_in:
+            self._ways_in.cease()
         if self._sender:
             self._sender.stop()
 
@@ -139,7 +132,7 @@ class Worker:
         ]
         for tick, every in ticks:
             scheduler.add_job(self._tick, "interval", args=[tick], seconds=every.total_seconds())
-        if self._mailbox:  # the first look at once
+        if self._ways_in and self._ways_in.mailbox:  # the first look at once
             scheduler.add_job(self._tick, args=[self.look])
             scheduler.add_job(self._tick, "interval", args=[self.look], seconds=LOOK.total_seconds())
         return scheduler
@@ -186,8 +179,8 @@ class Worker:
 
     def look(self, _now: datetime) -> None:
         """Acts on what waits in the mailbox."""
-        if self._mailbox:
-            self._mailbox.look()
+        if self._ways_in and self._ways_in.mailbox:
+            self._ways_in.mailbox.look()
 
     def _renew(self, worker_id: int, now: datetime) -> None:
         with self._app.database.write() as session:

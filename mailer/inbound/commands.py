@@ -8,7 +8,7 @@ from mailer.delivery import automatic
 from mailer.inbound.addresses import Ours
 from mailer.inbound.done import Done, Unclear
 from mailer.inbound.incoming import Effect
-from mailer.rendering.automatic import question
+from mailer.rendering.question import question
 from mailer.subscribers import subscription
 from mailer.subscribers.address import Address
 from mailer.subscribers.subscription import Confirmation, Owed

@@ -4,20 +4,9 @@ from collections.abc import Mapping
 
 from mailer.rendering.body import Body, Letterhead
 from mailer.rendering.page import page
+from mailer.rendering.question import question
 from mailer.rendering.text import footer, joined, labelled, underlined, wrapped
 from mailer.rendering.words import Words, in_language, words
-
-
-def question(language: str, names: Mapping[str, str], edition_label: str) -> list[str]:
-    """What a confirmation asks, a sentence or two each."""
-    spoken = words(language)
-    return [
-        spoken.gettext(
-            "Someone, we hope it was you, asked us to send “{name}” to this address.",
-            name=in_language(names, language),
-        ),
-        spoken.gettext("Edition: {edition}. It comes once a week.", edition=edition_label),
-    ]
 
 
 def render_confirmation(

@@ -30,6 +30,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         if os.environ.get("CI") == "true":
             pytest.fail(why_not)
         pytest.skip(why_not)
+    if other := dovecot.other_version():
+        pytest.skip(other)
     port = free_port()
     with dovecot.running(port=port):
         yield port

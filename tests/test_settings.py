@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailer.settings import Settings, SettingsError, TlsPolicy, load
+from mailer.settings import MailboxAddress, Settings, SettingsError, TlsPolicy, load
 
 ROOT = Path(__file__).parent.parent
 GOOD = {
@@ -53,6 +53,12 @@ def test_a_missing_setting_is_named(name: str, monkeypatch: pytest.MonkeyPatch) 
         ("MAILER_SECRET_KEY", "short", "32 characters"),
         ("MAILER_LOG_LEVEL", "loud", "debug, info"),
         ("MAILER_CONFIRMATION_HOURS", "0", "greater"),
+        ("MAILER_INBOUND_LISTEN", "2424", "HOST:PORT"),
+        ("MAILER_INBOUND_MAILBOX", "mail.example.org", "imaps://USER@HOST/INBOX"),
+        ("MAILER_INBOUND_MAILBOX", "imaps://user:secret@mail.example.org/INBOX", "without the password"),
+        ("MAILER_INBOUND_MAILBOX", "imap://user@mail.example.org/INBOX", "imaps://"),
+        ("MAILER_INBOUND_MAILBOX", "imaps://user@mail.example.org/INBOX", "MAILER_INBOUND_MAILBOX_PASSWORD"),
+        ("MAILER_RETURN_PATH_DAYS", "1", "greater"),
     ],
 )
 def test_a_senseless_setting_is_named_with_its_mend(
@@ -128,3 +134,11 @@ def test_the_example_explains_every_setting_and_no_other() -> None:
     assert explained == {f"MAILER_{name.upper()}" for name in Settings.model_fields}
     for block in re.split(r"\n\n", text.split("\n\n", 1)[1]):
         assert block.startswith("# "), f"not explained: {block!r}"
+
+
+def test_a_mailbox_is_named_like_a_page() -> None:
+    address = MailboxAddress.parse("imaps://in%40example.org@mail.example.org:1993/In%20coming")
+    assert address == MailboxAddress(
+        tls=True, user="in@example.org", host="mail.example.org", port=1993, folder="In coming"
+    )
+    assert MailboxAddress.parse("imap://me@localhost") == MailboxAddress(False, "me", "localhost", 143, "INBOX")

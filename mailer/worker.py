@@ -16,6 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlmodel import select
 
 from mailer.app import App
+from mailer.clock import system_clock
 from mailer.database import DatabaseError
 from mailer.delivery import launch, workers
 from mailer.delivery.composer import Composer
@@ -133,8 +134,8 @@ class Worker:
         for tick, every in ticks:
             scheduler.add_job(self._tick, "interval", args=[tick], seconds=every.total_seconds())
         if self._ways_in and self._ways_in.mailbox:  # the first look at once
-            scheduler.add_job(self._tick, args=[self.look])
-            scheduler.add_job(self._tick, "interval", args=[self.look], seconds=LOOK.total_seconds())
+            look = {"args": [self.look], "seconds": LOOK.total_seconds(), "next_run_time": system_clock()}
+            scheduler.add_job(self._tick, "interval", **look)
         return scheduler
 
     async def _tick(self, tick: Callable[[datetime], None]) -> None:

@@ -31,7 +31,9 @@ def too_much(session: Session, issue_id: int) -> str | None:
 
 
 def _count(session: Session, issue_id: int, effect: Effect) -> int:
-    about = sa.select(sa.func.count(col(Arrival.id))).join(Delivery, col(Delivery.id) == col(Arrival.delivery_id))
+    about = sa.select(sa.func.count(sa.distinct(col(Arrival.delivery_id)))).join(
+        Delivery, col(Delivery.id) == col(Arrival.delivery_id)
+    )
     wanted = about.where(col(Delivery.issue_id) == issue_id, col(Arrival.effect) == effect)
     return int(session.execute(wanted).scalar_one())
 

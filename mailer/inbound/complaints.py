@@ -35,17 +35,31 @@ def tokens(message: Message, mail_domain: str) -> Iterator[tuple[Purpose, str]]:
 
 
 def act(
-    session: Session, delivery_id: int | None, subscription_id: int | None, incoming: Incoming, now: datetime
+    session: Session,
+    delivery_id: int | None,
+    subscription_id: int | None,
+    incoming: Incoming,
+    now: datetime,
+    *,
+    by_return_path: bool,
 ) -> Done:
-    """The reader is unsubscribed and suppressed, or no longer suppressed. Raises StillSending."""
+    """The reader is unsubscribed and suppressed, or no longer suppressed. Raises StillSending.
+
+    `by_return_path`: the proof is a return path, which only servers see. What else proves it (a link, a Message-ID)
+    goes along with every reply and forwarding, so it ends the subscription that it names and no more.
+    """
     feedback = incoming.feedback or "abuse"
     if feedback not in _UNWANTED and feedback != "not-spam":
         log.error("a complaint of the kind %s came in from %s", feedback, incoming.reporter or "an unnamed reporter")
         return Done(effect=Effect.ALARM, reason=f"{feedback}: for the operator", delivery_id=delivery_id)
     reader = _reader(session, subscription_id)
     if feedback == "not-spam":
-        lifted = reader and suppression.lift(
-            session, reader.address_hash, reason=SuppressionReason.COMPLAINT, by="not-spam", now=now
+        lifted = (
+            reader
+            and by_return_path
+            and suppression.lift(
+                session, reader.address_hash, reason=SuppressionReason.COMPLAINT, by="not-spam", now=now
+            )
         )
         effect = Effect.LIFTED if lifted else Effect.NOTHING
         return Done(effect=effect, reason="the reader says that it is not spam", delivery_id=delivery_id)
@@ -53,6 +67,8 @@ def act(
         returning.complain(session, delivery_id, now)
     if reader and subscription_id is not None:
         subscription.leave(session, subscription_id, source=f"complaint ({feedback})", network="", now=now)
+        if not by_return_path:
+            return Done(effect=Effect.COMPLAINED, reason=f"{feedback}: the reader leaves", delivery_id=delivery_id)
         note = f"{feedback}, reported by {incoming.reporter or 'an unnamed reporter'}"
         suppression.suppress(session, reader, SuppressionReason.COMPLAINT, note=note, by="mailer", now=now)
     return Done(effect=Effect.COMPLAINED, reason=f"{feedback}: the reader is let go", delivery_id=delivery_id)

@@ -4,6 +4,7 @@ A report acts on what our token names. A mail without a valid token changes noth
 the operator. The same mail again has no effect.
 """
 
+import contextlib
 import hashlib
 import logging
 import re
@@ -24,6 +25,7 @@ from mailer.inbound.done import Done, Unclear
 from mailer.inbound.incoming import Effect, Incoming, Kind
 from mailer.inbound.quarantine import QuarantineFull
 from mailer.inbound.reading import read
+from mailer.issues.issue import IssueError
 from mailer.issues.states import IssueStatus
 from mailer.settings import Settings
 from mailer.subscribers import address
@@ -33,6 +35,9 @@ from mailer.tokens import Purpose, TokenError, Tokens
 log = logging.getLogger(__name__)
 
 DIAGNOSTIC = 1000  #: characters
+
+TOKENS = 10
+"""Tokens of one complaint that are looked at: an honest one has a few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +141,10 @@ class Effects:
         if session.get_one(Issue, delivery.issue_id).status is not IssueStatus.SENDING:
             return
         why = breaker.too_much(session, delivery.issue_id)
-        slug = launch.stop(session, delivery.message_id) if why else None
+        slug = None
+        if why:
+            with contextlib.suppress(IssueError):  # somebody else was at it in this moment; what came of it stands
+                slug = launch.stop(session, delivery.message_id)
         if slug:
             self._stopped.add(delivery.issue_id)
             log.error(
@@ -225,7 +233,8 @@ class Effects:
         if found.to and found.to.use is Use.RETURN_PATH:
             named.append((Purpose.RETURN_PATH, found.to.token))
         deliveries, subscriptions = dict[int, Delivery](), set[int]()
-        for purpose, token in named:
+        by_return_path = False
+        for purpose, token in list(dict.fromkeys(named))[:TOKENS]:
             try:
                 if purpose is Purpose.UNSUBSCRIBE:
                     subscriptions.add(self._named(purpose, token))
@@ -233,6 +242,7 @@ class Effects:
                     delivery = self._returned(session, token, purpose)
                     assert delivery.id is not None
                     deliveries[delivery.id] = delivery
+                    by_return_path |= purpose is Purpose.RETURN_PATH
             except Unclear:
                 continue
         subscriptions |= {each.subscription_id for each in deliveries.values() if each.subscription_id is not None}
@@ -241,7 +251,9 @@ class Effects:
         if len(deliveries) > 1 or len(subscriptions) > 1:
             raise Unclear("a complaint that names several readers")
         delivery_id, subscription_id = next(iter(deliveries), None), next(iter(subscriptions), None)
-        return complaints.act(session, delivery_id, subscription_id, found.incoming, self._clock())
+        return complaints.act(
+            session, delivery_id, subscription_id, found.incoming, self._clock(), by_return_path=by_return_path
+        )
 
     # Tokens
 

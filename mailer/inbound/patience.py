@@ -36,7 +36,6 @@ POINTS: Mapping[Category, int] = MappingProxyType(
     {
         Category.MAILBOX_FULL: 1,
         Category.TEMPORARY: 1,
-        Category.UNKNOWN: 2,
         **dict.fromkeys(DOUBTED, 2),
     }
 )

@@ -31,16 +31,18 @@ def act(session: Session, delivery: Delivery, incoming: Incoming, arrival: Arriv
     if verdict.action in _ARRIVED:
         return done(Effect.NOTHING, "it says that the mail arrived")
     if verdict.action is Action.DELAYED:
-        log.info("delivery %d is delayed: %s", delivery.id, verdict.diagnostic or verdict.category)
+        log.info("delivery %d is delayed: %s", delivery.id, verdict.category)
         return done(Effect.NOTHING, "it says that the mail is late and still tried")
     moved = returning.bounce(session, delivery.id, now)
     if verdict.category in OURS:
         log.error(
-            "delivery %d came back, and not for its reader's fault (%s): %s",
-            *(delivery.id, verdict.category, verdict.diagnostic or "no reason given"),
+            "delivery %d came back, and not for its reader's fault: %s %s. Its words: mailer inbound list --all",
+            *(delivery.id, verdict.category, verdict.status or ""),
             extra={"action": "bounce-ours"},
         )
         return done(Effect.ALARM, f"{verdict.category}: not the reader's fault")
+    if not moved:
+        return done(Effect.NOTHING, "what was to be said of this delivery had been said")
     why = _why_dead(session, delivery, reader, verdict, certain, arrival, now)
     if why:
         return done(Effect.SUPPRESSED, why)

@@ -205,7 +205,7 @@ def test_what_is_our_fault_costs_the_reader_nothing_and_alarms(
         clock.pass_(days=7)
     assert inbound.delivery(delivery_id).status is DeliveryStatus.BOUNCED
     assert inbound.suppressions == []
-    assert any(each.levelno == logging.ERROR and words in each.getMessage() for each in caplog.records)
+    assert any(each.levelno == logging.ERROR and "mailer inbound" in each.getMessage() for each in caplog.records)
     assert READER not in caplog.text
 
 
@@ -235,9 +235,22 @@ def test_an_address_that_was_only_typed_is_forgotten(
 # Complaints
 
 
-def about(inbound: Inbound, delivery_id: int, *fields: str) -> bytes:
-    token = inbound.app.tokens.make(Purpose.MESSAGE_ID, delivery_id)
-    return complaint(*fields, returned=f"Message-ID: <{token}@{DOMAIN}>\nFrom: x@example.org\n\nThe mail.\n")
+def about(inbound: Inbound, delivery_id: int, *fields: str, by: Purpose = Purpose.RETURN_PATH) -> bytes:
+    """A complaint whose returned header proves that it is about this delivery."""
+    token = inbound.app.tokens.make(by, delivery_id)
+    proof = f"Message-ID: <{token}@{DOMAIN}>" if by is Purpose.MESSAGE_ID else f"Return-Path: <bounce+{token}@{DOMAIN}>"
+    return complaint(*fields, returned=f"{proof}\nFrom: x@example.org\n\nThe mail.\n")
+
+
+def test_what_every_reply_carries_ends_the_subscription_and_suppresses_nobody(inbound: Inbound, sent: Sent) -> None:
+    """A Message-ID is known to whoever was sent a reply or the mail itself: it must not silence a reader for good."""
+    (delivery_id,) = sent(READER)
+    octets = about(inbound, delivery_id, "Feedback-Type: abuse", by=Purpose.MESSAGE_ID)
+    assert inbound.take(octets, f"complaints@{DOMAIN}").effect is Effect.COMPLAINED
+    subscription_id = inbound.delivery(delivery_id).subscription_id
+    assert subscription_id is not None
+    assert inbound.reader(subscription_id).status is SubscriptionStatus.UNSUBSCRIBED
+    assert inbound.suppressions == []
 
 
 @pytest.mark.parametrize("feedback", ["abuse", "opt-out"])

@@ -18,7 +18,7 @@ from tests.delivery.literal import CLOSE, HANG, TAKEN_WITHOUT_A_WORD, LiteralRel
 from tests.delivery.readers import Subscribe
 from tests.delivery.test_sender import GoingOut, count, relay_at, sending, until
 
-READERS, CONNECTIONS, WINDOW = 300, 4, 8
+READERS, CONNECTIONS, WINDOW = 120, 4, 8
 Says = Callable[[str, str], bytes | None]
 CONTENT = ("BDAT", "DOT")
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mailer.inbound.ways import Ways
 
 log = logging.getLogger(__name__)
+logging.getLogger("apscheduler.scheduler").setLevel(
+    logging.ERROR
+)  # a tick that is still at work is meant to be skipped
 
 TICK = timedelta(seconds=1)
 LOOK = timedelta(minutes=1)

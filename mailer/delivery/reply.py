@@ -342,9 +342,6 @@ def meaning(reply: Reply) -> Meaning:
 
 _WAITS = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 60, 240, 480))
 
-_SHORTEST_WAIT = timedelta(seconds=30)
-"""Who asks for less is asked again no sooner."""
-
 GIVE_UP_AFTER = timedelta(days=3)
 """A delivery that is still refused for now is refused for good."""
 
@@ -366,6 +363,9 @@ def wait(reply: Reply, attempt: int, delivery_id: int) -> timedelta:
     together do not come back together.
     """
     base = asked_to_wait(reply) or _WAITS[min(attempt, len(_WAITS)) - 1]
+    base = max(
+        base, timedelta(seconds=4 ** min(attempt - 1, 6))
+    )  # who says "in a second" for days is not asked so often
     return base * (1 + (delivery_id * 2654435761 % 1000) / 5000)
 
 
@@ -375,4 +375,4 @@ def asked_to_wait(reply: Reply) -> timedelta | None:
     if not asked:
         return None
     hint = int(asked.group(1)) * _UNITS[asked.group(2).lower()]
-    return min(max(hint, _SHORTEST_WAIT), timedelta(days=1))
+    return min(max(hint, timedelta(seconds=1)), timedelta(days=1))

@@ -109,6 +109,13 @@ def test_a_server_that_says_when_is_heeded(text: str, asked: timedelta) -> None:
     assert asked <= wait(Reply(Stage.RCPT, 450, text), 1, 7) <= asked * 1.2  # those it asked together come apart
 
 
+def test_who_says_in_a_second_for_days_is_asked_less_and_less_often() -> None:
+    waits = [wait(Reply(Stage.RCPT, 450, "4.7.1 try again in 1 second"), attempt, 7) for attempt in range(1, 9)]
+    assert waits == sorted(waits)
+    assert waits[0] < timedelta(seconds=2)
+    assert waits[-1] > timedelta(hours=1)
+
+
 def test_waits_grow_and_are_spread() -> None:
     reply = Reply(Stage.RCPT, 450, "4.3.0 later")
     waits = [wait(reply, attempt, 7) for attempt in range(1, 8)]

@@ -225,7 +225,6 @@ class DeliveryKind(enum.StrEnum):
     ISSUE = "issue"
     CONFIRMATION = "confirmation"
     WELCOME = "welcome"
-    NOTICE = "notice"
     TEST = "test"
 
 

@@ -1,12 +1,14 @@
 """What a claim looks like on the wire: the edition's message, this reader's tokens, the signed return path.
 
-Messages of issues come from their table, where they were rendered once; automatic mail is rendered once for each
-kind, edition and language and kept in memory, with its signatures prepared. For the next reader only the splicing and
-the signing are done again.
+Messages of issues come from their table, where they were rendered once; automatic mail is rendered once for each kind,
+edition and language, outside the transaction, and kept in memory, with its signatures prepared. For the next reader
+only the splicing and the signing are done again.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlmodel import Session
@@ -17,7 +19,7 @@ from mailer.delivery.letterhead import head_of, letterhead_of
 from mailer.delivery.session import Envelope
 from mailer.errors import MailerError
 from mailer.rendering.apart import Work, apart
-from mailer.rendering.body import Body
+from mailer.rendering.body import About, Body
 from mailer.rendering.dkim import DkimKey, Prepared, Signer
 from mailer.rendering.message import Message, Slot, compose, date, marker
 from mailer.settings import Settings
@@ -28,11 +30,30 @@ from mailer.tokens import Purpose, Tokens
 Made = tuple[Message, Prepared]
 """A message and its prepared signatures: what all its readers share."""
 
-Ready = tuple[Claim, Made | MailerError]
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What an automatic mail is rendered from, outside the transaction that claimed it: rendering takes a while."""
+
+    kind: DeliveryKind
+    language: str
+    edition: str  #: its label
+    publication: Publication  #: as it was read, of no session any more
+
+    @property
+    def key(self) -> str:
+        """The same for mails that come out the same: who changes the publication gets new ones."""
+        return repr((self.kind, self.language, self.edition, self.publication.model_dump()))
+
+
+Ready = tuple[Claim, Made | Recipe | MailerError]
 """A claim and what its mail is made from, or why it cannot be made."""
 
 KEPT = 64
-"""Messages kept in memory; more than that are read again when they are needed."""
+"""Messages kept in memory; more than that are read or rendered again when they are needed."""
+
+_ALWAYS_WANTED = {DeliveryKind.CONFIRMATION}
+"""Mail about nothing that could be left."""
 
 
 class Composer:
@@ -43,42 +64,51 @@ class Composer:
         self._tokens = tokens
         self._signer = Signer(keys)
         self._made = OrderedDict[object, Made]()
+        self._rendering = threading.Lock()
 
-    @property
-    def signs(self) -> bool:
-        """Whether an envelope costs signatures, which are best made in threads."""
-        return self._signer.signs
+    def takes_long(self, ready: Sequence[Ready]) -> bool:
+        """Whether envelopes are best made in threads: they cost signatures, or a mail has not been rendered yet."""
+        return self._signer.signs or any(isinstance(made, Recipe) and made.key not in self._made for _, made in ready)
 
     def load(self, session: Session, claims: list[Claim]) -> list[Ready]:
-        """Each claim with its message, or with why it cannot be made."""
+        """Each claim with what its mail is made from, or with why it cannot be made."""
         return [(claim, self._load(session, claim)) for claim in claims]
 
-    def _load(self, session: Session, claim: Claim) -> Made | MailerError:
-        key = claim.message_id or (claim.kind, claim.edition_id, claim.language)
-        if key not in self._made:
-            try:
-                message = self._message(session, claim)
-            except MailerError as error:
-                return error
-            self._made[key] = message, self._signer.prepare(message)
-        self._made.move_to_end(key)
+    def _load(self, session: Session, claim: Claim) -> Made | Recipe | MailerError:
+        if claim.message_id is None:
+            return _recipe(session, claim)
+        made = self._made.get(claim.message_id)
+        try:
+            return made or self._keep(
+                claim.message_id, Message.load(session.get_one(tables.Message, claim.message_id).content)
+            )
+        except MailerError as error:
+            return error
+
+    def _keep(self, key: object, message: Message) -> Made:
+        made = self._made[key] = message, self._signer.prepare(message)
         if len(self._made) > KEPT:
             self._made.popitem(last=False)
-        return self._made[key]
+        return made
 
-    def _message(self, session: Session, claim: Claim) -> Message:
-        if claim.message_id is None:
-            return self._render(session, claim)
-        return Message.load(session.get_one(tables.Message, claim.message_id).content)
+    def _rendered(self, recipe: Recipe) -> Made | MailerError:
+        """The mail of a recipe. One is rendered at a time, the same one once."""
+        with self._rendering:
+            try:
+                return self._made.get(recipe.key) or self._keep(recipe.key, self._render(recipe))
+            except MailerError as error:
+                return error
 
     def envelopes(self, ready: Sequence[Ready]) -> list[tuple[Claim, Envelope | MailerError]]:
         """The mails of these claims, signed, or why one cannot be made. May be called in several threads at once."""
         claims = [claim for claim, _ in ready]
-        slots = frozenset[Slot]().union(*(made[0].slots for _, made in ready if not isinstance(made, MailerError)))
+        every = [self._rendered(made) if isinstance(made, Recipe) else made for _, made in ready]
+        slots = frozenset[Slot]().union(*(made[0].slots for made in every if not isinstance(made, MailerError)))
         columns: dict[Slot, list[str]] = {slot: self._column(slot, claims) for slot in slots if slot is not Slot.TO}
         senders = self._tokens.make_many(Purpose.RETURN_PATH, [claim.delivery_id for claim in claims])
         return [
-            (claim, self._envelope(claim, made, senders[row], columns, row)) for row, (claim, made) in enumerate(ready)
+            (claim, self._envelope(claim, made, senders[row], columns, row))
+            for row, (claim, made) in enumerate(zip(claims, every, strict=True))
         ]
 
     def _envelope(
@@ -93,7 +123,7 @@ class Composer:
             content = message.strips(values)
         except MailerError as error:
             return error
-        if self.signs:
+        if self._signer.signs:
             octets = b"".join(content)
             content = [prepared.sign(values, octets), octets]
         return Envelope(f"bounce+{sender}@{self._settings.mail_domain}", recipient, content)
@@ -117,45 +147,41 @@ class Composer:
         expires = claim.queued_at + timedelta(hours=self._settings.confirmation_hours)
         return self._tokens.make(Purpose.CONFIRM, claim.consent_id, expires=expires)
 
-    def _render(self, session: Session, claim: Claim) -> Message:
-        edition = session.get_one(Edition, claim.edition_id)
-        publication = session.get_one(Publication, edition.publication_id)
-        language = claim.language or edition.languages[0]
-        body = self._automatic_body(claim.kind, publication, edition, language)
+    def _render(self, recipe: Recipe) -> Message:
+        settings, publication, language = self._settings, recipe.publication, recipe.language
+        host, letterhead = settings.link_hosts[0], letterhead_of(publication)
+        about = About(
+            names=publication.names,
+            edition=recipe.edition,
+            confirm=links.confirm(host, marker(Slot.CONFIRM)),
+            unsubscribe=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
+            archive=links.archive(host, publication.slug, language),
+            valid_hours=settings.confirmation_hours,
+            by_reply=settings.takes_mail,
+        )
         head = head_of(
             publication,
             [language],
-            host=self._settings.link_hosts[0],
-            mail_domain=self._settings.mail_domain,
-            with_unsubscribe=claim.kind is not DeliveryKind.CONFIRMATION,
-            with_confirm=claim.kind is DeliveryKind.CONFIRMATION and self._settings.takes_mail,
+            host=host,
+            mail_domain=settings.mail_domain,
+            with_unsubscribe=recipe.kind not in _ALWAYS_WANTED,
+            with_confirm=recipe.kind is DeliveryKind.CONFIRMATION and settings.takes_mail,
             automatic=True,
         )
+        body = apart(Work.AUTOMATIC, str(recipe.kind), language, letterhead, about)
+        assert isinstance(body, Body)
         return compose(body, head)
 
-    def _automatic_body(self, kind: DeliveryKind, publication: Publication, edition: Edition, language: str) -> Body:
-        host, letterhead = self._settings.link_hosts[0], letterhead_of(publication)
-        if kind is DeliveryKind.CONFIRMATION:
-            body = apart(
-                Work.CONFIRMATION,
-                language,
-                letterhead,
-                edition_label=edition.label,
-                confirm_url=links.confirm(host, marker(Slot.CONFIRM)),
-                valid_hours=self._settings.confirmation_hours,
-                by_reply=self._settings.takes_mail,
-            )
-        else:
-            body = apart(
-                Work.WELCOME,
-                language,
-                letterhead,
-                edition_label=edition.label,
-                unsubscribe_url=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
-                archive_url=links.archive(host, publication.slug, language),
-            )
-        assert isinstance(body, Body)
-        return body
+
+def _recipe(session: Session, claim: Claim) -> Recipe:
+    edition = session.get_one(Edition, claim.edition_id)
+    publication = session.get_one(Publication, edition.publication_id)
+    return Recipe(
+        kind=claim.kind,
+        language=claim.language or edition.languages[0],
+        edition=edition.label,
+        publication=Publication(**publication.model_dump()),
+    )
 
 
 def _wire(stored: str) -> str:

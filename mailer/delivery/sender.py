@@ -69,7 +69,7 @@ class Sender:
         self._database, self._composer, self._clock = database, composer, clock
         self._worker_id = worker_id
         self._ledger_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._signing_threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="signing")
+        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="compose")
         self._woken = asyncio.Event()
         self._stopping = False
         self._has_waited = False
@@ -109,7 +109,7 @@ class Sender:
         finally:
             for relay in self._relays:
                 await relay.close()
-            self._signing_threads.shutdown()
+            self._threads.shutdown()
             self._ledger_thread.shutdown()
 
     def _is_ripe(self) -> bool:
@@ -285,8 +285,8 @@ class Sender:
     # From claim to answer
 
     def _compose(self, relay: Connections, ready: list[Ready]) -> None:
-        """Signatures are made in threads, some mails at a time; without them a thread would only cost."""
-        if not self._composer.signs:
+        """What takes long is made in threads, some mails at a time; for the rest a thread would only cost."""
+        if not self._composer.takes_long(ready):
             self._submit(relay, self._composed(ready))
             return
         self._composing[relay] = self._composing.get(relay, 0) + len(ready)
@@ -297,7 +297,7 @@ class Sender:
 
     async def _sign(self, relay: Connections, ready: list[Ready]) -> None:
         loop = asyncio.get_running_loop()
-        composed = await loop.run_in_executor(self._signing_threads, self._composed, ready)
+        composed = await loop.run_in_executor(self._threads, self._composed, ready)
         self._composing[relay] -= len(ready)
         self._submit(relay, composed)
 

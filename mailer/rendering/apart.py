@@ -17,8 +17,7 @@ class Work(enum.StrEnum):
     """What can be rendered: a module, and the function in it."""
 
     EDITIONS = "mailer.rendering.html:render_editions"
-    CONFIRMATION = "mailer.rendering.automatic:render_confirmation"
-    WELCOME = "mailer.rendering.automatic:render_welcome"
+    AUTOMATIC = "mailer.rendering.automatic:render_automatic"
 
 
 def apart(work: Work, *values: object, **named: object) -> Any:

@@ -24,6 +24,19 @@ class Links:
 
 
 @dataclass(frozen=True, kw_only=True)
+class About:
+    """What an automatic mail is about. Addresses may hold slot markers."""
+
+    names: Mapping[str, str]  #: language -> name of the publication
+    edition: str  #: its label
+    confirm: str  #: link
+    unsubscribe: str  #: link
+    archive: str  #: link
+    valid_hours: int  #: of the confirm link
+    by_reply: bool  #: whether a reply is heard
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inline:
     """A picture inside the mail (RFC 2392)."""
 

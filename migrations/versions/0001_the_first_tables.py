@@ -332,7 +332,7 @@ def upgrade() -> None:
         sa.Column("queued_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.Column("changed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.CheckConstraint(
-            "kind = 'issue' OR kind = 'confirmation' OR kind = 'welcome' OR kind = 'notice' OR kind = 'test'",
+            "kind = 'issue' OR kind = 'confirmation' OR kind = 'welcome' OR kind = 'test'",
             name=op.f("ck_delivery_kind"),
         ),
         sa.CheckConstraint(

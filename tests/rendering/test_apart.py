@@ -22,14 +22,7 @@ def test_every_edition_is_the_same_as_if_it_were_made_here() -> None:
 
 
 def test_a_confirmation_is_the_same_as_if_it_were_made_here() -> None:
-    body = apart(
-        Work.CONFIRMATION,
-        "ru",
-        automatic.LETTERHEAD,
-        edition_label="BE/RU",
-        confirm_url=automatic.CONFIRM,
-        valid_hours=72,
-    )
+    body = apart(Work.AUTOMATIC, "confirmation", "ru", automatic.LETTERHEAD, automatic.about())
     assert body == automatic.confirmation("ru")
 
 
@@ -40,7 +33,7 @@ def test_what_is_wrong_with_the_issue_is_said_in_the_same_words() -> None:
 
 def test_a_defect_of_ours_is_a_sentence_too(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RenderError, match="ended with status 1"):
-        apart(Work.WELCOME, "en", LETTERHEAD)
+        apart(Work.AUTOMATIC, "welcome", "en", LETTERHEAD)
     assert "TypeError" in capfd.readouterr().err
 
 

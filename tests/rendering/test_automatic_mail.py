@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailer.rendering.automatic import render_confirmation, render_welcome
-from mailer.rendering.body import Body, Letterhead
+from mailer.rendering.automatic import render_automatic
+from mailer.rendering.body import About, Body, Letterhead
+from mailer.rendering.letters import LETTERS
 from mailer.rendering.words import available
 
 TOKEN = "abcdefghijklmnopqrstuvwxyz"
@@ -22,12 +23,24 @@ LETTERHEAD = Letterhead(
 )
 
 
+def about(confirm: str = CONFIRM, valid_hours: int = 72) -> About:
+    return About(
+        names=LETTERHEAD.names,
+        edition="BE/RU",
+        confirm=confirm,
+        unsubscribe=UNSUBSCRIBE,
+        archive=ARCHIVE,
+        valid_hours=valid_hours,
+        by_reply=False,
+    )
+
+
 def confirmation(language: str, url: str = CONFIRM, valid_hours: int = 72) -> Body:
-    return render_confirmation(language, LETTERHEAD, edition_label="BE/RU", confirm_url=url, valid_hours=valid_hours)
+    return render_automatic("confirmation", language, LETTERHEAD, about(url, valid_hours))
 
 
 def welcome(language: str) -> Body:
-    return render_welcome(language, LETTERHEAD, edition_label="BE/RU", unsubscribe_url=UNSUBSCRIBE, archive_url=ARCHIVE)
+    return render_automatic("welcome", language, LETTERHEAD, about())
 
 
 @pytest.mark.parametrize("language", available())
@@ -40,8 +53,8 @@ def test_a_confirmation_has_a_button_and_the_naked_link(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", available())
-def test_both_mails_name_publication_edition_editors_and_address(language: str) -> None:
-    for body in (confirmation(language), welcome(language)):
+def test_every_mail_names_publication_edition_editors_and_address(language: str) -> None:
+    for body in (render_automatic(kind, language, LETTERHEAD, about()) for kind in LETTERS):
         assert LETTERHEAD.names[language] in body.subject
         assert f'<html lang="{language}">' in body.html
         for form in (body.html, body.text):
@@ -85,7 +98,7 @@ def test_a_welcome_says_how_to_leave_and_where_the_archive_is(language: str) -> 
 
 @pytest.mark.parametrize("language", available())
 def test_nothing_is_loaded_from_elsewhere(language: str) -> None:
-    for body in (confirmation(language), welcome(language)):
+    for body in (render_automatic(kind, language, LETTERHEAD, about()) for kind in LETTERS):
         assert not re.search(r"src=|@import|url\(|<link|<script", body.html)
         assert set(re.findall(r"<table([^>]*)", body.html)) - {""}
         assert all('role="presentation"' in table for table in re.findall(r"<table([^>]*)", body.html))

@@ -205,7 +205,6 @@ _WANTED = {
     DeliveryKind.ISSUE: {SubscriptionStatus.CONFIRMED},
     DeliveryKind.WELCOME: {SubscriptionStatus.CONFIRMED},
     DeliveryKind.CONFIRMATION: {SubscriptionStatus.PENDING},
-    DeliveryKind.NOTICE: set(SubscriptionStatus),
 }
 
 _suppressed = sa.exists().where(

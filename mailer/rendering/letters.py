@@ -1,0 +1,79 @@
+"""What automatic mails say: one function a kind, from what the mail is about to its words.
+
+Nothing that a stranger typed stands in them. Kinds are the values of tables.DeliveryKind.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mailer.rendering.body import About
+from mailer.rendering.question import question
+from mailer.rendering.words import Words, in_language
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """One mail: a heading, paragraphs, one button, paragraphs."""
+
+    subject: str
+    heading: str
+    before: Sequence[str]
+    button: str
+    url: str  #: where the button leads
+    announced: str  #: what stands before the naked link in plain text
+    after: Sequence[str]
+    unsubscribe: str | None = None  #: link below it, where there is something to leave
+
+
+def confirmation(words: Words, about: About) -> Letter:
+    """Asks whether it was the reader who subscribed."""
+    reply = [words.gettext("If the page does not open, simply reply to this mail: that confirms as well.")]
+    return Letter(
+        subject=words.gettext("Confirm your subscription: {name}", name=_name(words, about)),
+        heading=words.gettext("Please confirm your subscription"),
+        before=question(words.language, about.names, about.edition),
+        button=words.gettext("Confirm subscription"),
+        url=about.confirm,
+        announced=words.gettext("To confirm, open this link:"),
+        after=[
+            *(reply if about.by_reply else []),
+            validity(words, about.valid_hours),
+            words.gettext("If this was not you, do nothing: without confirmation you get no more mail from us."),
+        ],
+    )
+
+
+def welcome(words: Words, about: About) -> Letter:
+    """Says that the subscription has begun, and how to end it."""
+    name = _name(words, about)
+    return Letter(
+        subject=words.gettext("You are subscribed: {name}", name=name),
+        heading=words.gettext("You have been successfully subscribed"),
+        before=[
+            words.gettext(
+                "From now on “{name}” comes to this address once a week, as soon as a new issue is out.", name=name
+            ),
+            words.gettext("Your edition: {edition}.", edition=about.edition),
+            words.gettext("Until then, past issues are waiting for you in the archive."),
+        ],
+        button=words.gettext("Read past issues"),
+        url=about.archive,
+        announced=words.gettext("All issues"),
+        after=[words.gettext("You can leave whenever you like: the link is below, and in every issue.")],
+        unsubscribe=about.unsubscribe,
+    )
+
+
+LETTERS: Mapping[str, Callable[[Words, About], Letter]] = {"confirmation": confirmation, "welcome": welcome}
+"""Each kind of automatic mail and what writes it."""
+
+
+def validity(words: Words, hours: int) -> str:
+    """How long a link can be used, in days where it is whole days."""
+    if hours % 24 == 0:
+        return words.ngettext("The link is valid for {count} day.", "The link is valid for {count} days.", hours // 24)
+    return words.ngettext("The link is valid for {count} hour.", "The link is valid for {count} hours.", hours)
+
+
+def _name(words: Words, about: About) -> str:
+    return in_language(about.names, words.language)

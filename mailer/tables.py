@@ -343,7 +343,9 @@ class Quarantine(SQLModel, table=True):
     """Mail that did nothing, for the operator to read."""
 
     arrival_id: int = Field(foreign_key="arrival.id", primary_key=True, ondelete="CASCADE")
-    size: int  #: octets of the mail, of which `octets` holds the first
+    sender: str | None = None  #: of the envelope, "" for the null sender; None where it is not known
+    size: int  #: octets of the mail
+    kept: int  #: how many of them, the first, are in `octets`
     octets: bytes = Field(sa_type=LargeBinary)
 
 

@@ -48,6 +48,8 @@ class Letter:
     road: str  #: "receiver" or "mailbox"
     recipient: str | None  #: of the envelope; None where it is gone and the header must say
     sender: str | None  #: of the envelope, "" for the null sender; None where it is gone
+    size: int = 0  #: octets of the whole mail, where there are more than `octets`
+    flaw: str = ""  #: why no program may act on it, such as line ends that smuggle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,8 @@ class Effects:
             log.exception("a mail that came in could not be acted on")
             taken = self._transact(found, unclear="a defect of ours: see the log")
         if taken.arrival_id is not None:
-            log.info("mail %d came in: %s, %s", taken.arrival_id, taken.effect, taken.reason)
+            level = logging.WARNING if letter.flaw else logging.INFO
+            log.log(level, "mail %d came in: %s, %s", taken.arrival_id, taken.effect, taken.reason)
         return taken
 
     def _transact(self, found: _Read, unclear: str = "") -> Taken:
@@ -114,7 +117,8 @@ class Effects:
                 done = self._act(session, found, arrival)
             except Unclear as problem:
                 done = Done(effect=Effect.QUARANTINED, reason=str(problem))
-                quarantine.keep(session, arrival, found.letter.octets)
+                letter = found.letter
+                quarantine.keep(session, arrival, letter.octets, size=letter.size, sender=_text(letter.sender))
             arrival.arrived_at, arrival.effect, arrival.reason = now, done.effect, done.reason
             arrival.delivery_id = done.delivery_id
             if done.verdict:
@@ -175,6 +179,8 @@ class Effects:
 
     def _act(self, session: Session, found: _Read, arrival: Arrival) -> Done:
         to, incoming, now = found.to, found.incoming, self._clock()
+        if found.letter.flaw:
+            raise Unclear(found.letter.flaw)
         leaves = to is not None and to.use is Use.LEAVE and incoming.feedback == "opt-out"
         if incoming.kind is Kind.COMPLAINT and not leaves:
             return self._complaint(session, found)

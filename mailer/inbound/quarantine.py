@@ -10,10 +10,17 @@ from mailer.errors import MailerError
 from mailer.inbound.incoming import Effect
 from mailer.tables import Arrival, Quarantine
 
-KEPT = 1 << 20  #: octets of a mail; more of it is counted, not kept
+KEPT = 10 * 1024 * 1024
+"""Octets of a mail; more of it is counted, not kept."""
 
+FULL = 1000 * 1024 * 1024
+"""Octets of all mails together; what comes then is to come again."""
 
-FULL = 500 * KEPT  #: octets of all mails together; what comes then is to come again
+CUT = 1024 * 1024
+"""Octets that are kept of a mail that would take more than half of FULL: a hundred large ones shut nobody out."""
+
+MAILS = 20_000
+"""At most so many, however small."""
 
 
 class NotThere(MailerError):
@@ -27,13 +34,18 @@ class QuarantineFull(MailerError):
         super().__init__("the quarantine is full; read it, then type: mailer inbound discard --older-than DAYS")
 
 
-def keep(session: Session, arrival: Arrival, octets: bytes) -> None:
-    """Puts a mail away. Raises QuarantineFull."""
+def keep(session: Session, arrival: Arrival, octets: bytes, *, size: int, sender: str | None) -> None:
+    """Puts a mail of `size` octets away, of which `octets` are here. Raises QuarantineFull."""
     assert arrival.id is not None
-    kept = sa.func.sum(sa.case((col(Quarantine.size) < KEPT, col(Quarantine.size)), else_=KEPT))
-    if (session.execute(sa.select(kept)).scalar_one() or 0) + min(len(octets), KEPT) > FULL:
+    held, mails = session.execute(sa.select(sa.func.sum(col(Quarantine.kept)), sa.func.count())).one()
+    octets = octets[:KEPT]
+    if (held or 0) + len(octets) > FULL // 2:
+        octets = octets[:CUT]
+    if mails >= MAILS or (held or 0) + len(octets) > FULL:
         raise QuarantineFull
-    session.add(Quarantine(arrival_id=arrival.id, size=len(octets), octets=octets[:KEPT]))
+    session.add(
+        Quarantine(arrival_id=arrival.id, sender=sender, size=max(size, len(octets)), kept=len(octets), octets=octets)
+    )
 
 
 def discard(session: Session, *, numbers: Sequence[int] = (), before: datetime | None = None) -> int:

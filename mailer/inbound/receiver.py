@@ -2,12 +2,13 @@
 
 One recipient a transaction, so that one answer says what became of the mail: 250 once its effect is committed, 451
 where it cannot be now. Lines end in CRLF and nothing else: a bare CR or LF is what smuggles a second mail past a
-server.
+server. A mail that has one, or is too large, is taken all the same and waits for a person: whoever handed it in would
+have to return it, and a report has nobody to be returned to.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
@@ -17,18 +18,23 @@ from mailer.delivery.ledger.returning import StillSending
 from mailer.errors import MailerError
 from mailer.inbound.addresses import ours
 from mailer.inbound.effects import Effects, Letter, Taken
-from mailer.inbound.quarantine import QuarantineFull
+from mailer.inbound.quarantine import KEPT, QuarantineFull
 
 log = logging.getLogger(__name__)
+logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd's own: warnings there repeat what strangers said
 
-SIZE = 10 * 1024 * 1024  #: octets of one mail
+SIZE = KEPT  #: octets of a mail; of a larger one the beginning is kept
+READ = 10 * SIZE  #: octets of a mail that are read, kept or not; who has more is cut off
+TOGETHER = 32 * 1024 * 1024  #: octets that all connections hold at once
 CONNECTIONS = 20
 LINE = 64 * 1024  #: octets; servers that return a message do not always fold it
 TIMEOUT_SECONDS = 300.0  #: for a command, and for the whole of a mail (RFC 5321 §4.5.3.2.7 and .8)
 THREADS = 2
 DRAIN_SECONDS = 30.0
 
-Answer = Callable[[Letter], Awaitable[str]]
+_BARE = "its lines do not all end in CRLF"
+_LONG = f"a line of it is longer than {LINE} octets"
+_LARGE = "it is too large; its beginning was kept"
 
 
 class Receiver:
@@ -41,6 +47,7 @@ class Receiver:
         self._server: asyncio.Server | None = None
         self._open = set[_Dialogue]()
         self._taking = set[asyncio.Future[Taken]]()
+        self.held = 0  #: octets of mails that are coming in
 
     @property
     def is_listening(self) -> bool:
@@ -93,6 +100,16 @@ class Receiver:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Ok"
 
+    def hold(self, octets: int) -> bool:
+        """Whether there is room for so many more octets, over all connections. They are held until release()."""
+        if self.held + octets > TOGETHER:
+            return False
+        self.held += octets
+        return True
+
+    def release(self, octets: int) -> None:
+        self.held -= octets
+
     async def answer(self, letter: Letter) -> str:
         """Acts on the mail in a thread, and says what came of it."""
         future = asyncio.get_running_loop().run_in_executor(self._threads, self._effects.take, letter)
@@ -133,7 +150,7 @@ class _Dialogue(SMTP):
     def __init__(self, receiver: Receiver, among: set["_Dialogue"]) -> None:
         super().__init__(
             receiver,
-            data_size_limit=SIZE,
+            data_size_limit=READ,
             enable_SMTPUTF8=True,
             decode_data=False,
             ident="mailer",
@@ -166,38 +183,73 @@ class _Dialogue(SMTP):
             await self.push("501 5.5.4 Syntax: DATA" if arg else "503 5.5.1 RCPT comes first")
             return
         await self.push("354 End data with <CR><LF>.<CR><LF>")
-        octets, problem = await self._content()
-        answer = problem or await self._receiver.answer(
-            Letter(
-                octets=octets,
-                road="receiver",
-                recipient=self.envelope.rcpt_tos[0],
-                sender=self.envelope.mail_from or "",
+        content = _Content(self._receiver)
+        try:
+            await self._read_into(content)
+            answer = content.refusal or await self._receiver.answer(
+                Letter(
+                    octets=bytes(content.octets),
+                    road="receiver",
+                    recipient=self.envelope.rcpt_tos[0],
+                    sender=self.envelope.mail_from or "",
+                    size=content.size,
+                    flaw=content.flaw,
+                )
             )
-        )
+        finally:
+            content.release()
         self._set_post_data_state()  # type: ignore[no-untyped-call]
         await self.push(answer)
+        if content.size > READ:
+            self.hang_up()
 
-    async def _content(self) -> tuple[bytes, str | None]:
-        """The mail up to the dot that ends it, or why it is refused. What is refused is read to its end, unkept."""
-        content, problem, size, at_start = bytearray(), None, 0, True
-        while True:
+    async def _read_into(self, content: "_Content") -> None:
+        """The mail up to the dot that ends it, or as much of it as is read at all."""
+        at_start = True
+        while content.size <= READ:
             try:
                 line = await self._reader.readuntil(b"\r\n")
             except asyncio.LimitOverrunError as overrun:
                 line = await self._reader.read(overrun.consumed)
-                problem = problem or "554 5.6.0 A line is too long"
+                content.flaw = content.flaw or _LONG
             if at_start and line == b".\r\n":
-                return bytes(content), problem
-            whole = line.endswith(b"\r\n")
-            bare = line[:-2] if whole else line
-            size += len(line)
-            if size > SIZE:
-                problem = problem or f"552 5.3.4 More than {SIZE} octets"
-            elif whole and (b"\n" in bare or b"\r" in bare):
-                problem = problem or "554 5.6.0 Lines end in CRLF; a bare CR or LF is refused"
-            if problem:
-                content.clear()
-            else:
-                content += line[1:] if line.startswith(b".") else line
-            at_start = whole
+                return
+            content.add(line[1:] if at_start and line.startswith(b".") else line)
+            at_start = line.endswith(b"\r\n")
+        log.error("a mail of more than %d octets was handed in and cut off", READ, extra={"action": "inbound-large"})
+        content.refuse(f"552 5.3.4 More than {READ} octets")
+
+
+class _Content:
+    """The octets of one mail as they come, bounded by themselves and together with those of the other connections."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self.octets = bytearray()
+        self.size = 0  #: of the whole mail
+        self.flaw = ""  #: why no program acts on it
+        self.refusal = ""
+
+    def add(self, line: bytes) -> None:
+        """A line, or a piece of one that is too long."""
+        self.size += len(line)
+        text = line.removesuffix(b"\r\n")
+        if b"\n" in text or b"\r" in text:
+            self.flaw = self.flaw or _BARE
+        kept = line[: max(0, SIZE - len(self.octets))]
+        if len(kept) < len(line):
+            self.flaw = _LARGE
+        if self.refusal or not kept:
+            return
+        if self._receiver.hold(len(kept)):
+            self.octets += kept
+        else:
+            self.refuse("452 4.3.1 Too much is handed in at once; try again")
+
+    def refuse(self, why: str) -> None:
+        self.refusal = self.refusal or why
+        self.release()
+
+    def release(self) -> None:
+        self._receiver.release(len(self.octets))
+        self.octets = bytearray()

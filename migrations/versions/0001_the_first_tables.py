@@ -492,7 +492,9 @@ def upgrade() -> None:
     op.create_table(
         "quarantine",
         sa.Column("arrival_id", sa.Integer(), nullable=False),
+        sa.Column("sender", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("kept", sa.Integer(), nullable=False),
         sa.Column("octets", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["arrival_id"], ["arrival.id"], name=op.f("fk_quarantine_arrival_id_arrival"), ondelete="CASCADE"

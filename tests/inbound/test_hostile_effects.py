@@ -101,6 +101,26 @@ def test_a_mail_of_fifty_megabytes_is_kept_in_part(inbound: Inbound) -> None:
     assert len(inbound.kept(taken.arrival_id)) == quarantine.KEPT
 
 
+def test_a_crowded_quarantine_keeps_the_beginning_of_large_mails(
+    inbound: Inbound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "FULL", 6_000)
+    monkeypatch.setattr(quarantine, "CUT", 1_000)
+    large = letter("x" * 2_500, sender=READER)
+    for number in range(2):
+        taken = inbound.take(large + b"%d" % number, f"a@{DOMAIN}")
+        assert taken.arrival_id is not None
+        assert len(inbound.kept(taken.arrival_id)) == (len(large) + 1 if number == 0 else 1_000)
+
+
+def test_the_quarantine_is_full_of_small_mails_too(inbound: Inbound, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "MAILS", 2)
+    for number in range(2):
+        inbound.take(letter(f"{number}", sender=READER), f"a@{DOMAIN}")
+    with pytest.raises(quarantine.QuarantineFull):
+        inbound.take(letter("three", sender=READER), f"a@{DOMAIN}")
+
+
 def test_ten_thousand_parts_do_nothing(inbound: Inbound, sent: Sent) -> None:
     (delivery_id,) = sent(READER)
     body = "--b\nContent-Type: message/rfc822\n\nTo: x@y.example\n\n" * 10_000

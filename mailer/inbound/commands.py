@@ -6,13 +6,15 @@ from sqlmodel import Session, select
 
 from mailer.delivery import automatic
 from mailer.inbound.addresses import Ours
+from mailer.inbound.agreement import agrees
 from mailer.inbound.done import Done, Unclear
 from mailer.inbound.incoming import Effect
+from mailer.inbound.mime import Message
 from mailer.rendering.question import question
 from mailer.subscribers import subscription
-from mailer.subscribers.address import Address
+from mailer.subscribers.address import Address, same
 from mailer.subscribers.subscription import Confirmation, Owed
-from mailer.tables import Edition, Publication
+from mailer.tables import Edition, Publication, Subscriber
 
 SOURCE = "mail"
 
@@ -34,11 +36,17 @@ _REASONS = {
 }
 
 
-def confirm(session: Session, consent_id: int, now: datetime) -> Done:
-    """The same as the button behind the confirm link. The wording is that of the mail that was replied to."""
+def confirm(session: Session, consent_id: int, reply: Message, author: Address | None, now: datetime) -> Done:
+    """The same as the button behind the confirm link, where the reader says yes. The wording is that of the mail that
+    was replied to. Raises Unclear."""
     asked = subscription.foresee(session, consent_id).subscription
     wording = ""
     if asked is not None:
+        reader = session.get_one(Subscriber, asked.subscriber_id)
+        if author is None or not same(author.text, reader.address):
+            raise Unclear("it replies to a confirmation, but from another address", for_people=True)
+        if not agrees(reply):
+            raise Unclear("it replies to a confirmation, but does not say yes", for_people=True)
         edition = session.get_one(Edition, asked.edition_id)
         publication = session.get_one(Publication, edition.publication_id)
         wording = " ".join(question(asked.language, publication.names, edition.label))

@@ -10,6 +10,7 @@ import logging
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, select
@@ -21,6 +22,7 @@ from mailer.delivery.ledger import returning
 from mailer.delivery.ledger.returning import StillSending
 from mailer.inbound import breaker, commands, complaints, mime, people, quarantine, reports
 from mailer.inbound.addresses import Ours, Use, ours, written_to
+from mailer.inbound.agreement import declines
 from mailer.inbound.done import Done, Unclear
 from mailer.inbound.incoming import Effect, Incoming, Kind
 from mailer.inbound.quarantine import QuarantineFull
@@ -29,6 +31,7 @@ from mailer.issues.issue import IssueError
 from mailer.issues.states import IssueStatus
 from mailer.settings import Settings
 from mailer.subscribers import address
+from mailer.subscribers.address import Address
 from mailer.tables import Arrival, Delivery, Issue, Publication
 from mailer.tokens import Purpose, TokenError, Tokens
 
@@ -71,6 +74,8 @@ class _Read:
     to: Ours | None
     message: mime.Message
     incoming: Incoming
+    sender: str | None  #: of the envelope, as far as it is known
+    author: Address | None  #: the one address that it is from
 
 
 class Effects:
@@ -89,9 +94,11 @@ class Effects:
         message = mime.take_apart(letter.octets)
         domain = self._settings.mail_domain
         to = written_to(message.fields, domain) if letter.recipient is None else ours(letter.recipient, domain)
-        found = _Read(letter, to, message, Incoming(kind=Kind.OTHER))
+        sender = people.envelope_sender(message.fields) if letter.sender is None else letter.sender
+        author = people.author(mime.fields(letter.octets).get("from", ""))
+        found = _Read(letter, to, message, Incoming(kind=Kind.OTHER), sender, author)
         try:
-            found = _Read(letter, to, message, _storable(read(letter.octets)))
+            found = replace(found, incoming=_storable(read(letter.octets)))
             taken = self._transact(found)
         except (DatabaseError, StillSending, QuarantineFull):
             raise
@@ -118,7 +125,7 @@ class Effects:
             except Unclear as problem:
                 done = Done(effect=Effect.QUARANTINED, reason=str(problem))
                 letter = found.letter
-                quarantine.keep(session, arrival, letter.octets, size=letter.size, sender=_text(letter.sender))
+                quarantine.keep(session, arrival, letter.octets, size=letter.size, sender=_text(found.sender))
             arrival.arrived_at, arrival.effect, arrival.reason = now, done.effect, done.reason
             arrival.delivery_id = done.delivery_id
             if done.verdict:
@@ -186,7 +193,7 @@ class Effects:
             return self._complaint(session, found)
         if to is None:
             raise Unclear("it was not written to an address of ours")
-        if leaves and found.letter.sender != "":  # a mail program's own words for leaving, in automatic dress
+        if leaves and found.sender != "":  # a mail program's own words for leaving, in automatic dress
             return commands.leave(session, self._named(Purpose.UNSUBSCRIBE, to.token), now)
         if incoming.kind is Kind.BOUNCE:
             if to.use is not Use.RETURN_PATH:
@@ -207,6 +214,8 @@ class Effects:
         why_not = self._why_not(session, found)
         if why_not:
             raise Unclear(f"it asks to unsubscribe, but {why_not}")
+        if "in-reply-to" in found.message.fields and declines(found.message):
+            raise Unclear("it replies to be unsubscribed, but says no", for_people=True)
         return commands.leave(session, subscription_id, self._clock())
 
     def _ask(self, session: Session, found: _Read, to: Ours) -> Done:
@@ -216,21 +225,25 @@ class Effects:
             return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
         now = self._clock()
         if to.use is Use.CONFIRM:
-            return commands.confirm(session, self._named(Purpose.CONFIRM, to.token), now)
-        author = people.author(mime.fields(found.letter.octets).get("from", ""))
-        if author is None:
+            consent_id = self._named(Purpose.CONFIRM, to.token)
+            return commands.confirm(session, consent_id, found.message, found.author, now)
+        if found.author is None:
             raise Unclear("it asks to subscribe, but is not from one address")
+        if not people.sent_it(found.author, found.sender):
+            raise Unclear("it asks to subscribe, but for another address than its sender's")
         key = self._settings.address_key.get_secret_value()
         window = timedelta(minutes=self._settings.confirmation_window_minutes)
-        return commands.subscribe(session, to, author, address.hash(author, key), window, now)
+        return commands.subscribe(session, to, found.author, address.hash(found.author, key), window, now)
 
     def _why_not(self, session: Session, found: _Read) -> str | None:
-        senders = session.exec(select(Publication.sender_address)).all()
+        own = session.exec(select(Publication.sender_address, Publication.contact_address)).all()
+        hosts = (urlsplit(each).hostname or "" for each in self._settings.link_hosts)
         return people.why_not_a_person(
             found.message.fields,
-            found.letter.sender,
-            own={each.lower() for each in senders},
-            mail_domain=self._settings.mail_domain,
+            found.sender,
+            found.author,
+            own={address.lower() for pair in own for address in pair},
+            own_domains={self._settings.mail_domain, *hosts},
         )
 
     def _complaint(self, session: Session, found: _Read) -> Done:

@@ -56,10 +56,14 @@ class Part:
 
         HTML is reduced to its words.
         """
+        text = "\n".join(each[:line] for each in self.markup().split("\n"))
+        return words_of_html(text) if self.type == "text/html" else text
+
+    def markup(self) -> str:
+        """The body as text with LF line ends; HTML with its tags."""
         octets = _decoded(self.octets[: 2 * TEXT_OCTETS], self.fields.get("content-transfer-encoding", ""))
         text = _to_text(octets[:TEXT_OCTETS], _parameter(self.fields.get("content-type", ""), "charset"))
-        text = "\n".join(each[:line] for each in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
-        return _words_of_html(text) if self.type == "text/html" else text
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @dataclass(frozen=True)
@@ -252,7 +256,8 @@ def decoded_words(value: str) -> str:
         return value
 
 
-def _words_of_html(text: str) -> str:
+def words_of_html(text: str) -> str:
+    """Its text, a line a block."""
     for pattern, with_ in _TAGS:
         text = pattern.sub(with_, text)
     return re.sub(r"[ \t]+", " ", html.unescape(text))

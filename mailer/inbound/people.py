@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from email.utils import getaddresses
 
 from mailer.inbound import address, automatic
-from mailer.subscribers.address import Address, AddressError, parse
+from mailer.subscribers.address import Address, AddressError, parse, same
 
 _LISTS = ("list-id", "list-post", "list-unsubscribe", "mailing-list", "x-mailing-list", "x-loop")
 _BULK = frozenset({"bulk", "list", "junk"})
@@ -16,12 +16,17 @@ _PROGRAM = re.compile(
 
 
 def why_not_a_person(
-    fields: Mapping[str, str], envelope_sender: str | None, *, own: Collection[str], mail_domain: str
+    fields: Mapping[str, str],
+    envelope_sender: str | None,
+    written_by: Address | None,
+    *,
+    own: Collection[str],
+    own_domains: Collection[str],
 ) -> str | None:
     """Why a mail with these fields must not trigger anything; None where nothing speaks against it.
 
-    `envelope_sender`: "" for the null sender, None where it is not known. `own`: addresses that our mail is from, in
-    lower case.
+    `envelope_sender`: "" for the null sender, None where it is not known. `written_by`: its author(), the one address
+    that is acted on. `own`: addresses that our mail is from, in lower case.
     """
     if envelope_sender == "" or fields.get("return-path", "").replace(" ", "") == "<>":
         return "it has the null sender"
@@ -33,12 +38,18 @@ def why_not_a_person(
         return "it comes from a mailing list"
     if fields.get("content-type", "").strip().lower().startswith("multipart/report"):
         return "it is a report"
-    for sender in (envelope_sender or "", address.one(fields.get("from", "")) or ""):
-        if _PROGRAM.fullmatch(sender.rpartition("@")[0]):
+    authors = [written_by.text] if written_by else address.every(fields.get("from", ""))
+    for sender in (envelope_sender or "", *authors):
+        local, _, domain = sender.lower().rpartition("@")
+        if _PROGRAM.fullmatch(local):
             return "a program sent it"
-        if sender.lower() in own or sender.lower().endswith(f"@{mail_domain}"):
+        if sender.lower() in own or f"{local.partition('+')[0]}@{domain}" in own or _is_in(domain, own_domains):
             return "it is our own mail"
     return None
+
+
+def _is_in(domain: str, domains: Collection[str]) -> bool:
+    return any(domain == each or domain.endswith(f".{each}") for each in domains)
 
 
 def author(raw_from: str) -> Address | None:
@@ -53,3 +64,20 @@ def author(raw_from: str) -> Address | None:
         return parse(found[0][1])
     except AddressError:
         return None
+
+
+def sent_it(written_by: Address, envelope_sender: str | None) -> bool:
+    """Whether the author is also who sent it, as far as is known: anybody can write anything into From."""
+    if envelope_sender is None:
+        return True
+    return same(_BATV.sub("", envelope_sender), written_by.text)
+
+
+_BATV = re.compile(r"^(prvs|btv1)=[^=@]{1,40}=+", re.IGNORECASE)  # a signature that some servers put before it
+
+
+def envelope_sender(fields: Mapping[str, str]) -> str | None:
+    """The envelope's sender as the server kept it that put the mail into a mailbox; "" for the null sender, None where
+    it did not."""
+    kept = fields.get("return-path")
+    return kept.strip().strip("<>").strip() if kept is not None else None

@@ -43,8 +43,19 @@ def parse(text: str) -> Address:
 
 def hash(address: Address, key: str) -> str:
     """Hex HMAC-SHA256 under `key`, the same for every upper- and lower-case spelling. Outlives the address."""
-    folded = unicodedata.normalize("NFC", address.text.casefold())
-    return hmac.digest(key.encode(), folded.encode(), hashlib.sha256).hex()
+    return hmac.digest(key.encode(), _folded(address.text).encode(), hashlib.sha256).hex()
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two spellings are one address, as hash() sees it; True for no text that parse() refuses."""
+    try:
+        return _folded(parse(one).text) == _folded(parse(other).text)
+    except AddressError:
+        return False
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text.casefold())
 
 
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}  # controls, invisible marks, lone surrogates, all spaces

@@ -102,6 +102,15 @@ def test_what_no_person_sent_unsubscribes_nobody(
     assert inbound.reader(reader).status is SubscriptionStatus.CONFIRMED
 
 
+@pytest.mark.parametrize(
+    ("text", "left"), [("No, it was not me", False), ("Нет!", False), ("", True), ("stop it", True)]
+)
+def test_who_answers_no_stays(inbound: Inbound, subscribe: Subscribe, text: str, left: bool) -> None:
+    (reader,) = subscribe(READER)
+    taken = inbound.take(by_hand(text, in_reply_to="<a@b>"), inbound.leave_address(reader), READER)
+    assert taken.effect is (Effect.LEFT if left else Effect.QUARANTINED)
+
+
 def test_the_null_sender_unsubscribes_nobody(inbound: Inbound, subscribe: Subscribe) -> None:
     (reader,) = subscribe(READER)
     assert inbound.take(by_hand(), inbound.leave_address(reader), "").effect is Effect.QUARANTINED
@@ -186,6 +195,28 @@ def confirm_address(inbound: Inbound, asked: int) -> str:
     return f"confirm+{token}@{DOMAIN}"
 
 
+@pytest.mark.parametrize("text", ["no", "Нет, это не я", "Who are you?", "yes?"])
+def test_a_reply_that_does_not_say_yes_is_for_people(inbound: Inbound, asked: int, text: str) -> None:
+    taken = inbound.take(by_hand(f"{text}\n\n> Confirm"), confirm_address(inbound, asked), READER)
+    assert (taken.effect, taken.reason) == (Effect.QUARANTINED, "it replies to a confirmation, but does not say yes")
+    assert [each.event for each in events(inbound)] == [ConsentEvent.REQUESTED]
+
+
+@pytest.mark.parametrize("sender", ["other@far.example", "other@far.example, reader@far.example", "nobody"])
+def test_only_the_address_itself_confirms(inbound: Inbound, asked: int, sender: str) -> None:
+    taken = inbound.take(by_hand("yes", sender=sender), confirm_address(inbound, asked), READER)
+    assert (taken.effect, taken.reason) == (
+        Effect.QUARANTINED,
+        "it replies to a confirmation, but from another address",
+    )
+    assert [each.event for each in events(inbound)] == [ConsentEvent.REQUESTED]
+
+
+def test_the_case_of_an_address_does_not_matter(inbound: Inbound, asked: int) -> None:
+    octets = by_hand("yes", sender="Reader@FAR.example")
+    assert inbound.take(octets, confirm_address(inbound, asked), READER).effect is Effect.CONFIRMED
+
+
 @pytest.mark.parametrize("fields", AUTOMATIC)
 def test_an_absence_confirms_nobody(inbound: Inbound, asked: int, fields: dict[str, str]) -> None:
     taken = inbound.take(by_hand("I am away.", **fields), confirm_address(inbound, asked), READER)
@@ -200,7 +231,7 @@ def test_the_null_sender_confirms_nobody(inbound: Inbound, asked: int) -> None:
 
 def test_replying_twice_confirms_once_and_welcomes_once(inbound: Inbound, asked: int) -> None:
     to = confirm_address(inbound, asked)
-    first, second = (inbound.take(by_hand(text), to, READER) for text in ("yes", "yes, again"))
+    first, second = (inbound.take(by_hand(text), to, READER) for text in ("yes", "yes, I confirm"))
     assert (first.effect, second.effect) == (Effect.CONFIRMED, Effect.NOTHING)
     assert queued(inbound) == [DeliveryKind.CONFIRMATION, DeliveryKind.WELCOME]
 
@@ -265,10 +296,54 @@ def test_only_one_good_address_can_be_subscribed(inbound: Inbound, sender: str) 
 
 
 @pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("envelope", ["other@far.example", "reader@far.example.example", "reader"])
+def test_nobody_is_subscribed_by_another_sender(inbound: Inbound, envelope: str) -> None:
+    assert inbound.take(by_hand(), SUBSCRIBE, envelope).effect is Effect.QUARANTINED
+    assert statuses(inbound) == []
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("envelope", ["Reader@FAR.example", f"prvs=0012ab34cd={READER}", None])
+def test_the_sender_may_be_spelled_and_signed_as_servers_do(inbound: Inbound, envelope: str | None) -> None:
+    assert inbound.take(by_hand(), SUBSCRIBE, envelope).effect is Effect.REQUESTED
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "=?utf-8?q?Reader_=3Creader=40far=2Eexample=3E?= <noreply@far.example>",
+        '"<reader@far.example>" <editors+tag@example.org>',
+        f"a@sub.{DOMAIN}",
+        "a@news.example.org",
+    ],
+)
+def test_what_is_checked_is_the_address_that_is_acted_on(inbound: Inbound, sender: str) -> None:
+    assert inbound.take(by_hand(sender=sender), SUBSCRIBE, None).effect is Effect.NOTHING
+    assert statuses(inbound) == []
+
+
+@pytest.mark.usefixtures("published")
 @pytest.mark.parametrize("local", ["belarus+subscribe-de", "poland+subscribe-en", "belarus+subscribe", "belarus"])
 def test_an_edition_that_is_not_offered_waits_for_the_operator(inbound: Inbound, local: str) -> None:
     assert inbound.take(by_hand(), f"{local}@{DOMAIN}", READER).effect is Effect.QUARANTINED
     assert statuses(inbound) == []
+
+
+@pytest.mark.usefixtures("published")
+def test_out_of_a_mailbox_the_return_path_tells_the_sender(inbound: Inbound) -> None:
+    for path, effect in (("<>", Effect.NOTHING), ("<a@b.example>", Effect.QUARANTINED), (READER, Effect.REQUESTED)):
+        octets = f"Return-Path: {path}\nDelivered-To: {SUBSCRIBE}\nFrom: {READER}\nSubject: {path}\n\n".encode()
+        assert inbound.take(octets, None, None).effect is effect
+
+
+def test_out_of_a_mailbox_an_automatic_goodbye_of_the_null_sender_does_nothing(
+    inbound: Inbound, subscribe: Subscribe
+) -> None:
+    (reader,) = subscribe(READER)
+    octets = by_hand("Apple Mail sent this email to unsubscribe", auto_submitted="auto-replied", return_path="<>")
+    to = f"Delivered-To: {inbound.leave_address(reader)}\n".encode()
+    assert inbound.take(to + octets, None, None).effect is not Effect.LEFT
 
 
 # People

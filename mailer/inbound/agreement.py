@@ -32,6 +32,7 @@ _NO = _each(
     нет не никогда стоп отмена отмените отпишите отписаться удалите
     ні ніколі адмена адмяніце адпішыце адпісацца выдаліце"""
 )
+_BARE_NO = _each("no nope not нет не ні")
 _BESIDE_NO = _each(
     """i me it was wasn't thanks thank you sorry
     я это был была были спасибо гэта быў дзякуй"""
@@ -51,7 +52,7 @@ def declines(message: Message) -> bool:
     """Whether the author says no, and nothing else."""
     for text in _said(message):
         words = set(_words(" ".join(text)))
-        if words & _NO and words <= _NO | _BESIDE_NO:
+        if words & _BARE_NO and words <= _BARE_NO | _BESIDE_NO:
             return True
     return False
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from mailer.delivery import automatic
 from mailer.inbound.addresses import Ours
@@ -14,9 +14,14 @@ from mailer.rendering.question import question
 from mailer.subscribers import subscription
 from mailer.subscribers.address import Address, same
 from mailer.subscribers.subscription import Confirmation, Owed
-from mailer.tables import Edition, Publication, Subscriber
+from mailer.tables import Delivery, Edition, Publication, Subscriber, Subscription
 
 SOURCE = "mail"
+
+ANSWERS_AN_HOUR = 4
+"""Automatic mails to one address, after which nobody's mail causes another one for an hour."""
+
+_ANSWERED = "the address gets no mail, or was answered a moment ago"
 
 
 def leave(session: Session, subscription_id: int, now: datetime) -> Done:
@@ -64,7 +69,9 @@ def subscribe(session: Session, to: Ours, author: Address, address_hash: str, wi
         .where(Publication.slug == to.publication, Edition.code == to.edition, Edition.offered)
     ).one_or_none()
     if edition is None:
-        raise Unclear("it asks for a publication or an edition that there is not")
+        raise Unclear("it asks for a publication or an edition that there is not", for_people=True)
+    if _was_answered(session, address_hash, window, now):
+        return Done(effect=Effect.NOTHING, reason=_ANSWERED)
     requested = subscription.request(
         session,
         edition=edition,
@@ -79,8 +86,21 @@ def subscribe(session: Session, to: Ours, author: Address, address_hash: str, wi
     )
     _queue(session, requested.owed, now)
     if requested.owed is None:
-        return Done(effect=Effect.NOTHING, reason="the address gets no mail, or was answered a moment ago")
+        return Done(effect=Effect.NOTHING, reason=_ANSWERED)
     return Done(effect=Effect.REQUESTED, reason=f"a subscription to {to.edition} was asked for", queued=True)
+
+
+def _was_answered(session: Session, address_hash: str, window: timedelta, now: datetime) -> bool:
+    """Whether automatic mail to this address was queued within the window, or too much of it within the hour. Leaving
+    does not lift that here: two programs that answer each other could do it for ever."""
+    since = now - max(window, timedelta(hours=1))
+    written = session.exec(
+        select(Delivery.queued_at)
+        .join(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
+        .join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
+        .where(Subscriber.address_hash == address_hash, col(Delivery.issue_id).is_(None), Delivery.queued_at > since)
+    ).all()
+    return len(written) >= ANSWERS_AN_HOUR or any(each > now - window for each in written)
 
 
 def _queue(session: Session, owed: Owed | None, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """Leaving, confirming and subscribing by mail, for readers who cannot open the site."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from mailer.delivery import automatic
 from mailer.delivery.composer import Composer
 from mailer.delivery.ledger import claim
 from mailer.delivery.session import Envelope
-from mailer.inbound import quarantine
+from mailer.inbound import commands, quarantine
 from mailer.inbound.incoming import Effect
 from mailer.rendering.decoded import parse as parse_mail
 from mailer.subscribers import subscription
@@ -277,6 +278,30 @@ def test_nothing_is_answered_twice_within_the_window(inbound: Inbound, clock: Ha
         effects.append(inbound.take(by_hand(f"{minute}"), SUBSCRIBE, READER).effect)
         clock.pass_(minutes=5)
     assert effects == [Effect.REQUESTED, Effect.NOTHING, Effect.NOTHING, Effect.REQUESTED, Effect.NOTHING]
+
+
+@pytest.mark.usefixtures("published")
+def test_leaving_does_not_lift_the_window(inbound: Inbound) -> None:
+    assert inbound.take(by_hand("1"), SUBSCRIBE, READER).effect is Effect.REQUESTED
+    (requested,) = events(inbound)
+    to = inbound.leave_address(requested.subscription_id)
+    assert inbound.take(by_hand("2"), to, READER).effect is Effect.LEFT
+    assert inbound.take(by_hand("3"), SUBSCRIBE, READER).effect is Effect.NOTHING
+    assert queued(inbound) == [DeliveryKind.CONFIRMATION]
+
+
+@pytest.mark.usefixtures("published")
+def test_an_address_is_answered_so_often_an_hour(inbound: Inbound, clock: HandedClock) -> None:
+    inbound.app = replace(
+        inbound.app, settings=inbound.app.settings.model_copy(update={"confirmation_window_minutes": 0})
+    )
+    effects = []
+    for number in range(6):
+        clock.pass_(minutes=1)
+        effects.append(inbound.take(by_hand(f"{number}"), SUBSCRIBE, READER).effect)
+    assert effects == [Effect.REQUESTED] * commands.ANSWERS_AN_HOUR + [Effect.NOTHING] * 2
+    clock.pass_(hours=1)
+    assert inbound.take(by_hand("later"), SUBSCRIBE, READER).effect is Effect.REQUESTED
 
 
 @pytest.mark.usefixtures("published")

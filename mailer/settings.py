@@ -117,6 +117,7 @@ class Settings(BaseSettings):
     inbound_listen: ListenAddress | None = None
     inbound_mailbox: str | None = None
     inbound_mailbox_password: SecretStr | None = None
+    forward_per_hour: int = Field(default=20, ge=0, le=1000)
     return_path_days: int = Field(default=30, ge=5, le=365)
 
     dkim_keys: Annotated[list[Path], NoDecode] = []

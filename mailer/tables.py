@@ -5,7 +5,7 @@
                  └─ Issue ─┬─ Translation, Picture
                            └─ Message (one per edition, rendered once)
     Delivery (issue × subscription, or one automatic mail) ── Attempt ── Worker
-    Arrival (mail that came in, and what it did) ── Quarantine
+    Arrival (mail that came in, and what it did) ── Quarantine ── Forward (the Delivery by which the editors get it)
     User ── UserSession, ApiToken
 
 Times are aware UTC. A status changes only along its room's table of transitions.
@@ -225,6 +225,8 @@ class DeliveryKind(enum.StrEnum):
     ISSUE = "issue"
     CONFIRMATION = "confirmation"
     WELCOME = "welcome"
+    GOODBYE = "goodbye"  #: asks whether it was the reader who wants to leave
+    FORWARD = "forward"  #: mail from a person, to the editors
     TEST = "test"
 
 
@@ -268,7 +270,7 @@ class Delivery(SQLModel, table=True):
     message_id: int | None = None  #: None: rendered from its kind's template
     subscription_id: int | None = Field(default=None, foreign_key="subscription.id", ondelete="SET NULL")
     consent_id: int | None = Field(default=None, foreign_key="consent.id", ondelete="SET NULL")
-    recipient: str | None = None  #: only where there is no subscription: test mail
+    recipient: str | None = None  #: only where there is no subscription: test mail, and what goes to the editors
     destination: str  #: the receiving domain
     status: DeliveryStatus = Field(sa_type=_one_of(DeliveryStatus, "status", check=False))
     due_at: datetime | None  #: not before; None once it no longer waits
@@ -347,6 +349,17 @@ class Quarantine(SQLModel, table=True):
     size: int  #: octets of the mail
     kept: int  #: how many of them, the first, are in `octets`
     octets: bytes = Field(sa_type=LargeBinary)
+
+
+class Forward(SQLModel, table=True):
+    """Mail from a person on its way to the editors: what is said above it."""
+
+    delivery_id: int = Field(foreign_key="delivery.id", primary_key=True, sa_type=_BIG, ondelete="CASCADE")
+    arrival_id: int = Field(foreign_key="arrival.id", unique=True, ondelete="CASCADE")
+    subject: str
+    reply_to: str | None  #: the person's address, for the wire
+    text: str
+    whole: bool  #: the mail is attached
 
 
 class UserRole(enum.StrEnum):

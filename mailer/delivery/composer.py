@@ -8,7 +8,7 @@ only the splicing and the signing are done again.
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlmodel import Session
@@ -21,10 +21,10 @@ from mailer.errors import MailerError
 from mailer.rendering.apart import Work, apart
 from mailer.rendering.body import About, Body
 from mailer.rendering.dkim import DkimKey, Prepared, Signer
-from mailer.rendering.message import Message, Slot, compose, date, marker
+from mailer.rendering.message import Enclosed, Message, Slot, compose, compose_enclosing, date, marker
 from mailer.settings import Settings
 from mailer.subscribers import address
-from mailer.tables import DeliveryKind, Edition, Publication
+from mailer.tables import DeliveryKind, Edition, Forward, Publication, Quarantine
 from mailer.tokens import Purpose, Tokens
 
 Made = tuple[Message, Prepared]
@@ -46,7 +46,19 @@ class Recipe:
         return repr((self.kind, self.language, self.edition, self.publication.model_dump()))
 
 
-Ready = tuple[Claim, Made | Recipe | MailerError]
+@dataclass(frozen=True, kw_only=True)
+class Forwarding:
+    """What a mail to the editors is made from. It is made once, for them alone, and not kept in memory."""
+
+    publication: Publication
+    language: str
+    subject: str
+    reply_to: str | None
+    text: str
+    enclosed: Enclosed | None
+
+
+Ready = tuple[Claim, Made | Recipe | Forwarding | MailerError]
 """A claim and what its mail is made from, or why it cannot be made."""
 
 KEPT = 64
@@ -68,13 +80,18 @@ class Composer:
 
     def takes_long(self, ready: Sequence[Ready]) -> bool:
         """Whether envelopes are best made in threads: they cost signatures, or a mail has not been rendered yet."""
-        return self._signer.signs or any(isinstance(made, Recipe) and made.key not in self._made for _, made in ready)
+        return self._signer.signs or any(
+            isinstance(made, Forwarding) or (isinstance(made, Recipe) and made.key not in self._made)
+            for _, made in ready
+        )
 
     def load(self, session: Session, claims: list[Claim]) -> list[Ready]:
         """Each claim with what its mail is made from, or with why it cannot be made."""
         return [(claim, self._load(session, claim)) for claim in claims]
 
-    def _load(self, session: Session, claim: Claim) -> Made | Recipe | MailerError:
+    def _load(self, session: Session, claim: Claim) -> Made | Recipe | Forwarding | MailerError:
+        if claim.kind is DeliveryKind.FORWARD:
+            return _forwarding(session, claim)
         if claim.message_id is None:
             return _recipe(session, claim)
         made = self._made.get(claim.message_id)
@@ -91,6 +108,28 @@ class Composer:
             self._made.popitem(last=False)
         return made
 
+    def _finished(self, made: Made | Recipe | Forwarding | MailerError) -> Made | MailerError:
+        if isinstance(made, Recipe):
+            return self._rendered(made)
+        return self._forwarded(made) if isinstance(made, Forwarding) else made
+
+    def _forwarded(self, mail: Forwarding) -> Made | MailerError:
+        settings = self._settings
+        head = head_of(
+            mail.publication,
+            [mail.language],
+            host=settings.link_hosts[0],
+            mail_domain=settings.mail_domain,
+            with_unsubscribe=False,
+            automatic=True,
+        )
+        try:
+            head = replace(head, listed=False, reply_to=mail.reply_to)
+            message = compose_enclosing(mail.subject, mail.text, mail.enclosed, head)
+            return message, self._signer.prepare(message)
+        except MailerError as error:
+            return error
+
     def _rendered(self, recipe: Recipe) -> Made | MailerError:
         """The mail of a recipe. One is rendered at a time, the same one once."""
         with self._rendering:
@@ -102,7 +141,7 @@ class Composer:
     def envelopes(self, ready: Sequence[Ready]) -> list[tuple[Claim, Envelope | MailerError]]:
         """The mails of these claims, signed, or why one cannot be made. May be called in several threads at once."""
         claims = [claim for claim, _ in ready]
-        every = [self._rendered(made) if isinstance(made, Recipe) else made for _, made in ready]
+        every = [self._finished(made) for _, made in ready]
         slots = frozenset[Slot]().union(*(made[0].slots for made in every if not isinstance(made, MailerError)))
         columns: dict[Slot, list[str]] = {slot: self._column(slot, claims) for slot in slots if slot is not Slot.TO}
         senders = self._tokens.make_many(Purpose.RETURN_PATH, [claim.delivery_id for claim in claims])
@@ -181,6 +220,23 @@ def _recipe(session: Session, claim: Claim) -> Recipe:
         language=claim.language or edition.languages[0],
         edition=edition.label,
         publication=Publication(**publication.model_dump()),
+    )
+
+
+def _forwarding(session: Session, claim: Claim) -> Forwarding | MailerError:
+    forward = session.get(Forward, claim.delivery_id)
+    kept = session.get(Quarantine, forward.arrival_id) if forward else None
+    if forward is None or kept is None:
+        return MailerError("the mail that it forwards was discarded")
+    edition = session.get_one(Edition, claim.edition_id)
+    publication = session.get_one(Publication, edition.publication_id)
+    return Forwarding(
+        publication=Publication(**publication.model_dump()),
+        language=edition.languages[0],
+        subject=f"Fwd: {forward.subject}".strip(),
+        reply_to=forward.reply_to,
+        text=forward.text,
+        enclosed=Enclosed(name=f"mail-{forward.arrival_id}.eml", content=kept.octets) if forward.whole else None,
     )
 
 

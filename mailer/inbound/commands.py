@@ -49,9 +49,9 @@ def confirm(session: Session, consent_id: int, reply: Message, author: Address |
     if asked is not None:
         reader = session.get_one(Subscriber, asked.subscriber_id)
         if author is None or not same(author.text, reader.address):
-            raise Unclear("it replies to a confirmation, but from another address", for_people=True)
+            raise Unclear("it replies to a confirmation, but from another address")
         if not agrees(reply):
-            raise Unclear("it replies to a confirmation, but does not say yes", for_people=True)
+            raise Unclear("it replies to a confirmation, but does not say yes")
         edition = session.get_one(Edition, asked.edition_id)
         publication = session.get_one(Publication, edition.publication_id)
         wording = " ".join(question(asked.language, publication.names, edition.label))
@@ -69,7 +69,7 @@ def subscribe(session: Session, to: Ours, author: Address, address_hash: str, wi
         .where(Publication.slug == to.publication, Edition.code == to.edition, Edition.offered)
     ).one_or_none()
     if edition is None:
-        raise Unclear("it asks for a publication or an edition that there is not", for_people=True)
+        raise Unclear("it asks for a publication or an edition that there is not")
     if _was_answered(session, address_hash, window, now):
         return Done(effect=Effect.NOTHING, reason=_ANSWERED)
     requested = subscription.request(

@@ -18,8 +18,3 @@ class Done:
 
 class Unclear(Exception):
     """The mail cannot be acted on, and nothing was changed: it goes to the quarantine. The message says why."""
-
-    def __init__(self, why: str, *, for_people: bool = False) -> None:
-        """`for_people`: a person wrote it, as far as it seems, and the editors are to read it."""
-        super().__init__(why)
-        self.for_people = for_people

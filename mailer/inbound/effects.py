@@ -20,7 +20,7 @@ from mailer.database import Database, DatabaseError
 from mailer.delivery import launch
 from mailer.delivery.ledger import returning
 from mailer.delivery.ledger.returning import StillSending
-from mailer.inbound import breaker, commands, complaints, mime, people, quarantine, reports
+from mailer.inbound import breaker, commands, complaints, forwarding, mime, people, quarantine, reports
 from mailer.inbound.addresses import Ours, Use, ours, written_to
 from mailer.inbound.agreement import declines
 from mailer.inbound.done import Done, Unclear
@@ -123,9 +123,7 @@ class Effects:
                     raise Unclear(unclear)
                 done = self._act(session, found, arrival)
             except Unclear as problem:
-                done = Done(effect=Effect.QUARANTINED, reason=str(problem))
-                letter = found.letter
-                quarantine.keep(session, arrival, letter.octets, size=letter.size, sender=_text(found.sender))
+                done = self._set_aside(session, found, arrival, str(problem), defect=bool(unclear))
             arrival.arrived_at, arrival.effect, arrival.reason = now, done.effect, done.reason
             arrival.delivery_id = done.delivery_id
             if done.verdict:
@@ -141,6 +139,30 @@ class Effects:
                 queued=done.queued,
                 waits=done.effect is Effect.QUARANTINED,
             )
+
+    def _set_aside(self, session: Session, found: _Read, arrival: Arrival, reason: str, *, defect: bool) -> Done:
+        """Into the quarantine, and on to the editors where a person wrote it."""
+        letter = found.letter
+        kept = quarantine.keep(session, arrival, letter.octets, size=letter.size, sender=_text(found.sender))
+        if defect or found.incoming.kind is not Kind.OTHER or self._why_not(session, found):
+            return Done(effect=Effect.QUARANTINED, reason=reason)
+        now = self._clock()
+        publication = forwarding.about(session, found.to, self._tokens, now)
+        why_not = forwarding.forward(
+            session,
+            arrival,
+            kept,
+            found.message,
+            found.author,
+            publication,
+            mail_domain=self._settings.mail_domain,
+            per_hour=self._settings.forward_per_hour,
+            now=now,
+        )
+        if why_not:
+            log.warning("mail %s stays in the quarantine: %s", arrival.id, why_not, extra={"action": "not-forwarded"})
+            reason = f"{reason}; not forwarded: {why_not}"
+        return Done(effect=Effect.QUARANTINED, reason=reason, queued=why_not is None)
 
     def _stop_if_too_much(self, session: Session, done: Done) -> None:
         """Pauses the issue about which too much comes back. Once: whoever resumes it has looked."""
@@ -215,7 +237,7 @@ class Effects:
         if why_not:
             raise Unclear(f"it asks to unsubscribe, but {why_not}")
         if "in-reply-to" in found.message.fields and declines(found.message):
-            raise Unclear("it replies to be unsubscribed, but says no", for_people=True)
+            raise Unclear("it replies to be unsubscribed, but says no")
         return commands.leave(session, subscription_id, self._clock())
 
     def _ask(self, session: Session, found: _Read, to: Ours) -> Done:

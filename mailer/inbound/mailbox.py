@@ -15,8 +15,7 @@ from imapclient.exceptions import IMAPClientError
 
 from mailer.delivery.ledger.returning import StillSending
 from mailer.inbound.effects import Effects, Letter
-from mailer.inbound.mime import READ_OCTETS
-from mailer.inbound.quarantine import QuarantineFull
+from mailer.inbound.quarantine import KEPT, QuarantineFull
 from mailer.settings import MailboxAddress
 
 log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class Mailbox:
         return uid in self._suspects, uid
 
     def _one(self, client: IMAPClient, uid: int) -> bool:
-        part = f"BODY.PEEK[]<0.{READ_OCTETS + 1}>"
+        part = f"BODY.PEEK[]<0.{KEPT + 1}>"
         fetched = client.fetch([uid], [part]).get(uid, {})
         octets = next((value for name, value in fetched.items() if name.startswith(b"BODY[]")), None)
         if not isinstance(octets, bytes):

@@ -34,18 +34,18 @@ class QuarantineFull(MailerError):
         super().__init__("the quarantine is full; read it, then type: mailer inbound discard --older-than DAYS")
 
 
-def keep(session: Session, arrival: Arrival, octets: bytes, *, size: int, sender: str | None) -> None:
+def keep(session: Session, arrival: Arrival, octets: bytes, *, size: int, sender: str | None) -> Quarantine:
     """Puts a mail of `size` octets away, of which `octets` are here. Raises QuarantineFull."""
     assert arrival.id is not None
     held, mails = session.execute(sa.select(sa.func.sum(col(Quarantine.kept)), sa.func.count())).one()
-    octets = octets[:KEPT]
+    whole, octets = len(octets), octets[:KEPT]
     if (held or 0) + len(octets) > FULL // 2:
         octets = octets[:CUT]
     if mails >= MAILS or (held or 0) + len(octets) > FULL:
         raise QuarantineFull
-    session.add(
-        Quarantine(arrival_id=arrival.id, sender=sender, size=max(size, len(octets)), kept=len(octets), octets=octets)
-    )
+    row = Quarantine(arrival_id=arrival.id, sender=sender, size=max(size, whole), kept=len(octets), octets=octets)
+    session.add(row)
+    return row
 
 
 def discard(session: Session, *, numbers: Sequence[int] = (), before: datetime | None = None) -> int:

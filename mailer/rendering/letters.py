@@ -64,7 +64,35 @@ def welcome(words: Words, about: About) -> Letter:
     )
 
 
-LETTERS: Mapping[str, Callable[[Words, About], Letter]] = {"confirmation": confirmation, "welcome": welcome}
+def goodbye(words: Words, about: About) -> Letter:
+    """Asks whether it was the reader who wrote that they want to leave."""
+    reply = [words.gettext("If the page does not open, simply reply to this mail: that unsubscribes you as well.")]
+    name = _name(words, about)
+    return Letter(
+        subject=words.gettext("Do you want to leave? {name}", name=name),
+        heading=words.gettext("Please confirm that you want to unsubscribe"),
+        before=[
+            words.gettext(
+                "Someone, we hope it was you, wrote to us that “{name}” should no longer come to this address.",
+                name=name,
+            ),
+            words.gettext("Your edition: {edition}.", edition=about.edition),
+        ],
+        button=words.gettext("Unsubscribe"),
+        url=about.unsubscribe,
+        announced=words.gettext("To unsubscribe, open this link:"),
+        after=[
+            *(reply if about.by_reply else []),
+            words.gettext("If this was not you, do nothing: everything stays as it is."),
+        ],
+    )
+
+
+LETTERS: Mapping[str, Callable[[Words, About], Letter]] = {
+    "confirmation": confirmation,
+    "welcome": welcome,
+    "goodbye": goodbye,
+}
 """Each kind of automatic mail and what writes it."""
 
 

@@ -77,7 +77,16 @@ class Head:
     unsubscribe_address: str | None = None
     feedback_id: str | None = None
     reply_to: str | None = None  #: where replies go, where not to the sender
-    automatic: bool = False  #: answers an act of the reader (RFC 3834 §5)
+    automatic: bool = False  #: a program's own act, or its answer to the reader's (RFC 3834 §5)
+    listed: bool = True  #: with the fields of a list (RFC 2369, 2919)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enclosed:
+    """A file that goes along."""
+
+    name: str  #: plain ASCII
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -174,6 +183,29 @@ def compose(body: Body, head: Head) -> Message:
     return Message(tuple(cut(top)), content.octets, content.patches)
 
 
+def compose_enclosing(subject: str, text: str, enclosed: Enclosed | None, head: Head) -> Message:
+    """Builds a mail of plain text, with a file that arrives octet for octet: in base64 no server on the way rewrites
+    it. What a stranger wrote may stand in `subject` and `text`: nothing in it is taken for a slot, and a subject that
+    no header can carry is left out. Raises MessageError for the head."""
+    parts = [_text_part("plain", _MARKERS.sub("\N{HORIZONTAL ELLIPSIS}", text))]
+    if enclosed:
+        fields = (
+            f'Content-Type: application/octet-stream; name="{_bare("Content-Type", enclosed.name)}"\r\n'
+            "Content-Transfer-Encoding: base64\r\n"
+            f'Content-Disposition: attachment; filename="{enclosed.name}"\r\n'
+        )
+        parts.append(_Part(fields.encode(), _lines_of(base64.b64encode(enclosed.content))))
+    content = _multipart("mixed", parts)
+    subject = _MARKERS.sub("\N{HORIZONTAL ELLIPSIS}", subject)
+    try:
+        fields_of_head = list(_fields(subject, head))
+    except MessageError:
+        fields_of_head = list(_fields("Fwd:", head))
+    lines = [*fields_of_head, ("MIME-Version", "1.0")]
+    top = "".join(f"{name}: {value}\r\n" for name, value in lines).encode() + content.fields + b"\r\n"
+    return Message(tuple(cut(top)), content.octets, content.patches)
+
+
 # Header fields
 
 
@@ -186,6 +218,17 @@ def _fields(subject: str, head: Head) -> Iterator[tuple[str, str]]:
     yield "Subject", _unstructured("Subject", subject)
     yield "Date", marker(Slot.DATE)
     yield "Message-ID", f"<{marker(Slot.MESSAGE_ID)}@{_bare('Message-ID', head.message_domain)}>"
+    if head.listed:
+        yield from _list_fields(head)
+    if head.feedback_id:
+        yield "Feedback-ID", _bare("Feedback-ID", head.feedback_id)
+    if head.automatic:
+        yield "Auto-Submitted", "auto-generated"
+        yield "X-Auto-Response-Suppress", "All"
+    yield "Content-Language", ", ".join(_bare("Content-Language", language) for language in head.languages)
+
+
+def _list_fields(head: Head) -> Iterator[tuple[str, str]]:
     yield "List-Id", _mailbox("List-Id", head.list_name, head.list_id)
     if head.unsubscribe_url:
         ways = [head.unsubscribe_url] + [f"mailto:{address}" for address in [head.unsubscribe_address] if address]
@@ -193,12 +236,6 @@ def _fields(subject: str, head: Head) -> Iterator[tuple[str, str]]:
         yield "List-Unsubscribe-Post", "List-Unsubscribe=One-Click"
     yield "List-Archive", f"<{_bare('List-Archive', head.archive_url)}>"
     yield "List-Owner", f"<mailto:{_bare('List-Owner', head.owner_address)}>"
-    if head.feedback_id:
-        yield "Feedback-ID", _bare("Feedback-ID", head.feedback_id)
-    if head.automatic:
-        yield "Auto-Submitted", "auto-generated"
-        yield "X-Auto-Response-Suppress", "All"
-    yield "Content-Language", ", ".join(_bare("Content-Language", language) for language in head.languages)
 
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|=\?")

@@ -292,7 +292,8 @@ def upgrade() -> None:
                 "issue",
                 "confirmation",
                 "welcome",
-                "notice",
+                "goodbye",
+                "forward",
                 "test",
                 name="kind",
                 native_enum=False,
@@ -332,7 +333,8 @@ def upgrade() -> None:
         sa.Column("queued_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.Column("changed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.CheckConstraint(
-            "kind = 'issue' OR kind = 'confirmation' OR kind = 'welcome' OR kind = 'test'",
+            "kind = 'issue' OR kind = 'confirmation' OR kind = 'welcome' OR kind = 'goodbye' OR "
+            "kind = 'forward' OR kind = 'test'",
             name=op.f("ck_delivery_kind"),
         ),
         sa.CheckConstraint(
@@ -501,9 +503,27 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("arrival_id", name=op.f("pk_quarantine")),
     )
+    op.create_table(
+        "forward",
+        sa.Column("delivery_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("arrival_id", sa.Integer(), nullable=False),
+        sa.Column("subject", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("reply_to", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("text", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("whole", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["arrival_id"], ["arrival.id"], name=op.f("fk_forward_arrival_id_arrival"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["delivery.id"], name=op.f("fk_forward_delivery_id_delivery"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("delivery_id", name=op.f("pk_forward")),
+        sa.UniqueConstraint("arrival_id", name=op.f("uq_forward_arrival_id")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("forward")
     op.drop_table("quarantine")
     with op.batch_alter_table("arrival", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_arrival_delivery_id"))

@@ -12,7 +12,7 @@ from mailer.rendering.letters import LETTERS
 from mailer.tables import Consent, ConsentEvent, DeliveryKind, Publication, Subscriber, Subscription
 from tests.delivery.readers import Subscribe
 
-NOT_LETTERS = {DeliveryKind.ISSUE, DeliveryKind.TEST}
+NOT_LETTERS = {DeliveryKind.ISSUE, DeliveryKind.FORWARD, DeliveryKind.TEST}
 
 
 def test_every_kind_of_automatic_mail_has_a_letter() -> None:

@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Callable
+from email.message import EmailMessage
 
+import aiosmtplib
 import pytest
 from sqlmodel import col, select
 
 from mailer.app import App, assemble
 from mailer.delivery.states import DeliveryStatus
 from mailer.inbound.incoming import Category, Effect
-from mailer.tables import Arrival, Delivery, Subscriber, Subscription, Suppression
+from mailer.rendering.decoded import parse
+from mailer.tables import Arrival, Delivery, Publication, Quarantine, Subscriber, Subscription, Suppression
 from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
 from tests.delivery.relay import ScriptedRelay
@@ -75,6 +78,33 @@ async def test_postfix_reports_who_bounced_and_the_ledger_says_why(
     assert "The mailbox is full" in full.diagnostic
     with app.database.read() as session:
         assert session.exec(select(Suppression.address)).all() == ["gone@near.example"]
+
+
+async def test_what_a_person_writes_reaches_the_editors_mailbox_octet_for_octet(
+    ports: tuple[int, int], app: App, clock: HandedClock, publication: Publication
+) -> None:
+    port, receiver = ports
+    with app.database.write() as session:
+        session.get_one(Publication, publication.id).contact_address = "here@near.example"
+    settings = app.settings.model_copy(update={"relay_port": port, "inbound_listen": f"127.0.0.1:{receiver}"})
+    words = "Дарагая рэдакцыя!\r\n.\r\n..\r\nFrom here \t\r\n\r\n-- \r\nА"
+    header = "From: Reader <reader@far.example>\r\nSubject: =?utf-8?b?0J/RgNC40LLQtdGC?=\r\nX-Odd:   as it is \t\r\n"
+    octets = f"{header}\r\n{words}\r\n".encode()
+    with postfix.running(port=port, receiver=receiver, far=1) as folder:
+        new = folder / "mail" / "here" / "new"
+        async with working(assemble(settings, clock)):
+            async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) as person:
+                await person.sendmail("reader@far.example", ["belarus@bounces.example.org"], octets)
+            await until(lambda: new.is_dir() and len(list(new.iterdir())) == 1, seconds=60)
+        (mail,) = [parse(path.read_bytes()) for path in new.iterdir()]
+    with app.database.read() as session:
+        kept = session.exec(select(Quarantine.octets)).one()
+    (original,) = mail.iter_attachments()
+    assert isinstance(original, EmailMessage)
+    assert original.get_content() == kept
+    assert kept.endswith(f"\r\n\r\n{words}\r\n".encode())
+    assert b"X-Odd:   as it is" in kept
+    assert (mail["From"].addresses[0].addr_spec, mail["Reply-To"]) == ("editors@example.org", "reader@far.example")
 
 
 def arrivals(app: App) -> dict[str, Arrival]:

@@ -25,7 +25,7 @@ from mailer.delivery.states import DeliveryEvent
 from mailer.errors import MailerError
 from mailer.issues.states import IssueStatus
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import DeliveryKind, Issue, Suppression, metadata
+from mailer.tables import DeliveryKind, Forward, Issue, Quarantine, Suppression, metadata
 
 _edition = metadata.tables["edition"]
 _subscription = metadata.tables["subscription"]
@@ -205,6 +205,7 @@ _WANTED = {
     DeliveryKind.ISSUE: {SubscriptionStatus.CONFIRMED},
     DeliveryKind.WELCOME: {SubscriptionStatus.CONFIRMED},
     DeliveryKind.CONFIRMATION: {SubscriptionStatus.PENDING},
+    DeliveryKind.GOODBYE: {SubscriptionStatus.CONFIRMED},
 }
 
 _suppressed = sa.exists().where(
@@ -213,7 +214,14 @@ _suppressed = sa.exists().where(
 _agreed = sa.or_(
     *(sa.and_(DELIVERY.c.kind == kind, is_one_of(_subscription.c.status, wanted)) for kind, wanted in _WANTED.items())
 )
-_is_wanted = sa.or_(DELIVERY.c.kind == DeliveryKind.TEST, sa.and_(_agreed, sa.not_(_suppressed)))
+_is_kept = sa.exists().where(
+    col(Forward.delivery_id) == DELIVERY.c.id, col(Quarantine.arrival_id) == col(Forward.arrival_id)
+)
+_is_wanted = sa.or_(
+    DELIVERY.c.kind == DeliveryKind.TEST,
+    sa.and_(_agreed, sa.not_(_suppressed)),
+    sa.and_(DELIVERY.c.kind == DeliveryKind.FORWARD, _is_kept),  # the operator may have discarded it
+)
 
 _DUE = _asking(
     sa.select(  # what a Claim holds, in its order; then whether there is one

@@ -25,5 +25,7 @@ def unsubscribe(host: str, token: str) -> str:
     return f"{host}/u/{token}"
 
 
-RESERVED = frozenset({"c", "u", "subscribe", "console", "desk", "api", "static", "health"})
-"""First path segments that are taken: no publication may be called so."""
+RESERVED = frozenset(
+    {"c", "u", "subscribe", "console", "desk", "api", "static", "health", "bounce", "confirm", "leave"}
+)
+"""First path segments, and first words of addresses of ours, that are taken: no publication may be called so."""

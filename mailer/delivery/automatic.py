@@ -14,10 +14,11 @@ def queue(
     *,
     subscription: Subscription,
     subscriber: Subscriber,
-    consent_id: int,
+    consent_id: int | None,
     now: datetime,
 ) -> Delivery:
-    """Queues one automatic mail for the reader, due at once. `consent_id` is the act it answers: one mail an act."""
+    """Queues one automatic mail for the reader, due at once. `consent_id` is the act it answers, where that is one that
+    counts: one mail an act."""
     delivery = Delivery(
         kind=kind,
         edition_id=subscription.edition_id,

@@ -207,6 +207,8 @@ class Composer:
             with_confirm=recipe.kind is DeliveryKind.CONFIRMATION and settings.takes_mail,
             automatic=True,
         )
+        if recipe.kind is DeliveryKind.GOODBYE and settings.takes_mail:  # a reply is a mail to leave
+            head = replace(head, reply_to=head.unsubscribe_address)
         body = apart(Work.AUTOMATIC, str(recipe.kind), language, letterhead, about)
         assert isinstance(body, Body)
         return compose(body, head)

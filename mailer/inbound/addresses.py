@@ -2,6 +2,7 @@
 
     bounce+TOKEN@…                          return paths: reports about one delivery
     leave+TOKEN@…                           in List-Unsubscribe
+    PUBLICATION+leave@…                     the same for who has no token: a mail asks whether it was they
     confirm+TOKEN@…                         Reply-To of a confirmation
     PUBLICATION+subscribe-EDITION@…         anybody who wants to read
 
@@ -23,6 +24,7 @@ class Use(enum.StrEnum):
     LEAVE = "leave"
     CONFIRM = "confirm"
     SUBSCRIBE = "subscribe"
+    GOODBYE = "goodbye"  #: leaving without a token
     OTHER = "other"  #: nothing that a program acts on: a person reads it, or nobody
 
 
@@ -33,7 +35,7 @@ class Ours:
     text: str
     use: Use
     token: str = ""  #: of a return path, or to leave or confirm; not yet known to be valid
-    publication: str = ""  #: slug, of the address to subscribe at
+    publication: str = ""  #: slug, of the address to subscribe or to leave at
     edition: str = ""  #: code, of the same
 
 
@@ -46,6 +48,8 @@ def ours(text: str, mail_domain: str) -> Ours | None:
     word, plus, rest = local.lower().partition("+")
     if plus and word in _TOKENED:
         return Ours(text=text, use=_TOKENED[word], token=rest)
+    if plus and rest == Use.LEAVE:
+        return Ours(text=text, use=Use.GOODBYE, publication=word)
     if plus and (asked := _SUBSCRIBE.fullmatch(rest)):
         return Ours(text=text, use=Use.SUBSCRIBE, publication=word, edition=asked.group(1))
     return Ours(text=text, use=Use.OTHER)

@@ -13,8 +13,9 @@ from mailer.inbound.mime import Message
 from mailer.rendering.question import question
 from mailer.subscribers import subscription
 from mailer.subscribers.address import Address, same
+from mailer.subscribers.states import SubscriptionStatus
 from mailer.subscribers.subscription import Confirmation, Owed
-from mailer.tables import Delivery, Edition, Publication, Subscriber, Subscription
+from mailer.tables import Delivery, DeliveryKind, Edition, Publication, Subscriber, Subscription
 
 SOURCE = "mail"
 
@@ -88,6 +89,39 @@ def subscribe(session: Session, to: Ours, author: Address, address_hash: str, wi
     if requested.owed is None:
         return Done(effect=Effect.NOTHING, reason=_ANSWERED)
     return Done(effect=Effect.REQUESTED, reason=f"a subscription to {to.edition} was asked for", queued=True)
+
+
+def ask_to_leave(
+    session: Session, to: Ours, author: Address, address_hash: str, window: timedelta, now: datetime
+) -> Done:
+    """A mail goes out that asks whether it was the reader, at most one in the window. Who reads nothing here hears
+    nothing. Raises Unclear."""
+    publication = session.exec(select(Publication).where(Publication.slug == to.publication)).one_or_none()
+    if publication is None:
+        raise Unclear("it asks to leave a publication that there is not")
+    reader = session.exec(
+        select(Subscriber).where(Subscriber.address_hash == address_hash).with_for_update()
+    ).one_or_none()
+    reads = (
+        select(Subscription)
+        .join(Edition, col(Edition.id) == col(Subscription.edition_id))
+        .where(
+            Subscription.subscriber_id == (reader.id if reader else None),
+            Subscription.status == SubscriptionStatus.CONFIRMED,
+            Edition.publication_id == publication.id,
+        )
+        .order_by(col(Subscription.id).desc())
+        .limit(1)
+    )
+    subscribed = session.exec(reads).one_or_none()
+    if reader is None or subscribed is None:
+        return Done(effect=Effect.NOTHING, reason="it asks to leave, but the address reads nothing here")
+    if _was_answered(session, address_hash, window, now):
+        return Done(effect=Effect.NOTHING, reason=_ANSWERED)
+    automatic.queue(session, DeliveryKind.GOODBYE, subscription=subscribed, subscriber=reader, consent_id=None, now=now)
+    return Done(
+        effect=Effect.REQUESTED, reason="the reader asked to leave, and is asked whether it was they", queued=True
+    )
 
 
 def _was_answered(session: Session, address_hash: str, window: timedelta, now: datetime) -> bool:

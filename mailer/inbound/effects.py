@@ -227,7 +227,7 @@ class Effects:
             return Done(effect=Effect.NOTHING, reason="an automatic reply")
         if to.use is Use.RETURN_PATH and incoming.recipients:
             return reports.act(session, self._returned(session, to.token), incoming, arrival, now)
-        if to.use in (Use.CONFIRM, Use.SUBSCRIBE):
+        if to.use in (Use.CONFIRM, Use.SUBSCRIBE, Use.GOODBYE):
             return self._ask(session, found, to)
         raise Unclear("mail from a person")
 
@@ -241,7 +241,7 @@ class Effects:
         return commands.leave(session, subscription_id, self._clock())
 
     def _ask(self, session: Session, found: _Read, to: Ours) -> Done:
-        """A confirmation or a request: only a person may, and only for themselves."""
+        """A confirmation, or a request to subscribe or to leave: only a person may, and only for themselves."""
         why_not = self._why_not(session, found)
         if why_not:
             return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
@@ -250,12 +250,13 @@ class Effects:
             consent_id = self._named(Purpose.CONFIRM, to.token)
             return commands.confirm(session, consent_id, found.message, found.author, now)
         if found.author is None:
-            raise Unclear("it asks to subscribe, but is not from one address")
+            raise Unclear("it asks for something, but is not from one address")
         if not people.sent_it(found.author, found.sender):
-            raise Unclear("it asks to subscribe, but for another address than its sender's")
+            raise Unclear("it asks for something, but for another address than its sender's")
         key = self._settings.address_key.get_secret_value()
         window = timedelta(minutes=self._settings.confirmation_window_minutes)
-        return commands.subscribe(session, to, found.author, address.hash(found.author, key), window, now)
+        act = commands.subscribe if to.use is Use.SUBSCRIBE else commands.ask_to_leave
+        return act(session, to, found.author, address.hash(found.author, key), window, now)
 
     def _why_not(self, session: Session, found: _Read) -> str | None:
         own = session.exec(select(Publication.sender_address, Publication.contact_address)).all()

@@ -14,7 +14,9 @@ from mailer.delivery.session import Envelope
 from mailer.inbound import commands, quarantine
 from mailer.inbound.incoming import Effect
 from mailer.rendering.decoded import parse as parse_mail
+from mailer.rendering.decoded import part
 from mailer.subscribers import subscription
+from mailer.subscribers.address import hash as address_hash
 from mailer.subscribers.address import parse
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import (
@@ -24,6 +26,7 @@ from mailer.tables import (
     DeliveryKind,
     Edition,
     Publication,
+    Subscriber,
     Subscription,
 )
 from mailer.tokens import Purpose
@@ -125,6 +128,75 @@ def test_a_forged_leave_address_unsubscribes_nobody(inbound: Inbound, subscribe:
     assert inbound.reader(reader).status is SubscriptionStatus.CONFIRMED
 
 
+GOODBYE = f"belarus+leave@{DOMAIN}"
+
+
+def known_reader(inbound: Inbound, subscribe: Subscribe, *addresses: str) -> list[int]:
+    """Subscriptions of addresses that are known by their hash."""
+    readers = subscribe(*addresses)
+    key = inbound.app.settings.address_key.get_secret_value()
+    with inbound.app.database.write() as session:
+        for reader in session.exec(select(Subscriber)):
+            reader.address_hash = address_hash(parse(reader.address), key)
+    return readers
+
+
+def test_who_asks_to_leave_without_a_token_is_asked_and_leaves_by_replying(
+    inbound: Inbound, subscribe: Subscribe, worker_id: int
+) -> None:
+    (reader,) = known_reader(inbound, subscribe, READER)
+    taken = inbound.take(by_hand("unsubscribe"), GOODBYE, READER)
+    assert (taken.effect, taken.queued) == (Effect.REQUESTED, True)
+    assert inbound.reader(reader).status is SubscriptionStatus.CONFIRMED
+    assert queued(inbound) == [DeliveryKind.GOODBYE]
+    settings = inbound.app.settings.model_copy(update={"inbound_listen": "127.0.0.1:0"})
+    mail = parse_mail(automatic_mail(replace(inbound.app, settings=settings), worker_id))
+    token = inbound.app.tokens.make(Purpose.UNSUBSCRIBE, reader)
+    assert f"https://news.example.org/u/{token}" in part(mail, "plain")
+    assert mail["Reply-To"] == inbound.leave_address(reader)
+    assert inbound.take(by_hand("yes", in_reply_to="<a@b>"), mail["Reply-To"], READER).effect is Effect.LEFT
+
+
+def test_who_reads_nothing_here_hears_nothing(inbound: Inbound, subscribe: Subscribe) -> None:
+    known_reader(inbound, subscribe, READER)
+    for number, address in enumerate(("stranger@far.example", "reader@far.example.example")):
+        octets = by_hand(f"{number}", sender=address)
+        assert inbound.take(octets, GOODBYE, address).effect is Effect.NOTHING
+    assert inbound.take(by_hand(), f"poland+leave@{DOMAIN}", READER).effect is Effect.QUARANTINED
+    assert queued(inbound)[:-1] == []  # the last goes to the editors
+
+
+def test_who_left_is_not_asked(inbound: Inbound, subscribe: Subscribe) -> None:
+    (reader,) = known_reader(inbound, subscribe, READER)
+    inbound.take(by_hand("1"), inbound.leave_address(reader), READER)
+    assert inbound.take(by_hand("2"), GOODBYE, READER).effect is Effect.NOTHING
+    assert queued(inbound) == []
+
+
+def test_who_asks_to_leave_again_and_again_is_asked_once_in_the_window(
+    inbound: Inbound, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    known_reader(inbound, subscribe, READER)
+    effects = []
+    for minute in range(4):
+        effects.append(inbound.take(by_hand(f"{minute}"), GOODBYE, READER).effect)
+        clock.pass_(minutes=5)
+    assert effects == [Effect.REQUESTED, Effect.NOTHING, Effect.NOTHING, Effect.REQUESTED]
+
+
+@pytest.mark.parametrize("fields", AUTOMATIC)
+def test_what_no_person_sent_asks_nobody(inbound: Inbound, subscribe: Subscribe, fields: dict[str, str]) -> None:
+    known_reader(inbound, subscribe, READER)
+    inbound.take(by_hand(**fields), GOODBYE, READER)
+    assert queued(inbound) == []
+
+
+def test_nobody_asks_for_another(inbound: Inbound, subscribe: Subscribe) -> None:
+    known_reader(inbound, subscribe, READER)
+    assert inbound.take(by_hand(), GOODBYE, "other@far.example").effect is Effect.QUARANTINED
+    assert DeliveryKind.GOODBYE not in queued(inbound)
+
+
 # Confirming
 
 
@@ -157,8 +229,8 @@ def asked(app: App, publication: Publication) -> int:
     return owed.consent_id
 
 
-def confirmation_mail(app: App, worker_id: int) -> bytes:
-    """The confirmation as it goes out."""
+def automatic_mail(app: App, worker_id: int) -> bytes:
+    """The only mail that is due, as it goes out."""
     composer = Composer(app.settings, app.tokens)
     with app.database.write() as session:
         ready = composer.load(session, claim(session, worker_id=worker_id, relay="r", limit=1, now=app.clock()))
@@ -170,7 +242,7 @@ def confirmation_mail(app: App, worker_id: int) -> bytes:
 def test_a_reply_to_the_confirmation_confirms(inbound: Inbound, asked: int, worker_id: int) -> None:
     settings = inbound.app.settings.model_copy(update={"inbound_listen": "127.0.0.1:0"})
     app = App(settings=settings, database=inbound.app.database, tokens=inbound.app.tokens, clock=inbound.app.clock)
-    mail = parse_mail(confirmation_mail(app, worker_id))
+    mail = parse_mail(automatic_mail(app, worker_id))
     (address,) = mail["Reply-To"].addresses
     assert address.username.startswith("confirm+")
     assert len(address.username) <= 64
@@ -188,7 +260,7 @@ def test_a_reply_to_the_confirmation_confirms(inbound: Inbound, asked: int, work
 def test_a_confirmation_has_a_reply_address_only_where_replies_are_read(
     inbound: Inbound, asked: int, worker_id: int
 ) -> None:
-    assert parse_mail(confirmation_mail(inbound.app, worker_id))["Reply-To"] is None
+    assert parse_mail(automatic_mail(inbound.app, worker_id))["Reply-To"] is None
 
 
 def confirm_address(inbound: Inbound, asked: int) -> str:

@@ -112,6 +112,9 @@ class Issue(SQLModel, table=True):
     scheduled_at: datetime | None = None  #: when it is due to go out
     began_at: datetime | None = None  #: when its deliveries were written; the Date of its mails
     finished_at: datetime | None = None
+    halted_at: datetime | None = (
+        None  #: when so much came back that it was paused: once, for whoever resumes it has looked
+    )
 
 
 class Translation(SQLModel, table=True):

@@ -4,7 +4,6 @@ A report acts on what our token names. A mail without a valid token changes noth
 the operator. The same mail again has no effect.
 """
 
-import contextlib
 import hashlib
 import logging
 import re
@@ -63,6 +62,7 @@ class Taken:
     reason: str
     arrival_id: int | None  #: None where the same mail came before
     queued: bool = False  #: a mail is due for it
+    delivery_id: int | None = None  #: what it is about
     waits: bool = False  #: for a person to read it: it is in the quarantine, now or since the same mail came before
 
 
@@ -83,7 +83,6 @@ class Effects:
 
     def __init__(self, *, settings: Settings, database: Database, tokens: Tokens, clock: Clock) -> None:
         self._settings, self._database, self._tokens, self._clock = settings, database, tokens, clock
-        self._stopped = set[int]()  # issues
 
     def take(self, letter: Letter) -> Taken:
         """Does what the mail calls for; when it returns, that is committed.
@@ -108,6 +107,7 @@ class Effects:
         if taken.arrival_id is not None:
             level = logging.WARNING if letter.flaw else logging.INFO
             log.log(level, "mail %d came in: %s, %s", taken.arrival_id, taken.effect, taken.reason)
+            self._stop_if_too_much(taken)
         return taken
 
     def _transact(self, found: _Read, unclear: str = "") -> Taken:
@@ -131,11 +131,11 @@ class Effects:
                 arrival.diagnostic = done.verdict.diagnostic
             session.add(arrival)
             session.flush()
-            self._stop_if_too_much(session, done)
             return Taken(
                 effect=done.effect,
                 reason=done.reason,
                 arrival_id=arrival.id,
+                delivery_id=done.delivery_id,
                 queued=done.queued,
                 waits=done.effect is Effect.QUARANTINED,
             )
@@ -164,27 +164,41 @@ class Effects:
             reason = f"{reason}; not forwarded: {why_not}"
         return Done(effect=Effect.QUARANTINED, reason=reason, queued=why_not is None)
 
-    def _stop_if_too_much(self, session: Session, done: Done) -> None:
-        """Pauses the issue about which too much comes back. Once: whoever resumes it has looked."""
-        if done.delivery_id is None or done.effect not in (Effect.SUPPRESSED, Effect.COMPLAINED):
+    def _stop_if_too_much(self, taken: Taken) -> None:
+        """Pauses the issue about which too much comes back. Once: whoever resumes it has looked.
+
+        In a transaction of its own, after the one that counts: where it fails, the mail has been taken all the same,
+        and the next one looks again.
+        """
+        if taken.delivery_id is None or taken.effect not in (Effect.SUPPRESSED, Effect.COMPLAINED):
             return
-        delivery = session.get_one(Delivery, done.delivery_id)
-        if delivery.issue_id is None or delivery.message_id is None or delivery.issue_id in self._stopped:
+        try:
+            with self._database.read() as session:
+                why, message_id, issue_id = self._too_much(session, taken.delivery_id)
+            if why is None or message_id is None:
+                return
+            with self._database.write() as session:
+                session.get_one(Issue, issue_id).halted_at = self._clock()
+                slug = launch.stop(session, message_id)
+        except DatabaseError as problem:
+            log.error("database: %s", problem, extra={"action": "issue-stopped"})
             return
-        if session.get_one(Issue, delivery.issue_id).status is not IssueStatus.SENDING:
+        except IssueError:  # somebody else was at it in this moment; what came of it stands
             return
-        why = breaker.too_much(session, delivery.issue_id)
-        slug = None
-        if why:
-            with contextlib.suppress(IssueError):  # somebody else was at it in this moment; what came of it stands
-                slug = launch.stop(session, delivery.message_id)
         if slug:
-            self._stopped.add(delivery.issue_id)
             log.error(
                 "issue %s is paused: %s. See mailer inbound list --all; go on with: mailer issue resume %s",
                 *(slug, why, slug),
                 extra={"action": "issue-stopped"},
             )
+
+    def _too_much(self, session: Session, delivery_id: int) -> tuple[str | None, int | None, int | None]:
+        """Why the issue of this delivery has to stop, if it has to; with its message's and its own id."""
+        delivery = session.get_one(Delivery, delivery_id)
+        issue = session.get(Issue, delivery.issue_id) if delivery.issue_id else None
+        if issue is None or issue.id is None or issue.status is not IssueStatus.SENDING or issue.halted_at:
+            return None, None, None
+        return breaker.too_much(session, issue.id), delivery.message_id, issue.id
 
     def _first_of_its_kind(self, session: Session, found: _Read) -> Arrival | None:
         """The row of this mail; None where it came before."""

@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
 
+from mailer.database import DatabaseError
+from mailer.delivery import launch
 from mailer.delivery.states import DeliveryStatus
 from mailer.inbound import breaker, effects, quarantine, reports
 from mailer.inbound.incoming import Effect
@@ -198,6 +200,38 @@ def test_three_complaints_among_a_hundred_pause_an_issue_once(
         assert status_of_issue(inbound) == (IssueStatus.PAUSED if number == 2 else IssueStatus.SENDING)
         if number == 2:
             resume()
+
+
+def test_an_issue_that_was_resumed_is_not_paused_by_the_next_worker(
+    inbound: Inbound, sent: Sent, resume: Callable[[], None]
+) -> None:
+    for number, delivery_id in enumerate(sent(*addresses(20))[:5]):
+        complain(inbound, delivery_id)  # each time by a worker that was just started
+        assert status_of_issue(inbound) == (IssueStatus.PAUSED if number == 2 else IssueStatus.SENDING)
+        if number == 2:
+            resume()
+
+
+def test_a_complaint_counts_even_where_the_issue_cannot_be_paused(
+    inbound: Inbound, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> None:
+        raise DatabaseError("another program held the database")
+
+    deliveries = sent(*addresses(20))[:4]
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "stop", busy)
+        for delivery_id in deliveries[:3]:
+            assert complain(inbound, delivery_id) is Effect.COMPLAINED
+    assert status_of_issue(inbound) == IssueStatus.SENDING
+    assert complain(inbound, deliveries[3]) is Effect.COMPLAINED
+    assert status_of_issue(inbound) == IssueStatus.PAUSED  # the next one looks again
+
+
+def complain(inbound: Inbound, delivery_id: int) -> Effect:
+    token = inbound.app.tokens.make(Purpose.MESSAGE_ID, delivery_id)
+    octets = complaint("Feedback-Type: abuse", returned=f"Message-ID: <{token}@{DOMAIN}>\n\n")
+    return inbound.take(octets, f"fbl@{DOMAIN}", "loop@far.example").effect
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
+from mailer.printable import printable
+
+__all__ = ["JsonOption", "print_json", "printable"]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
 def print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, ensure_ascii=False, default=lambda each: each.isoformat()))
-
-
-def printable(text: str) -> str:
-    """Without what would steer the terminal: strangers wrote it."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    """As readable as can be; what would steer a terminal is escaped."""
+    text = json.dumps(value, ensure_ascii=False, default=lambda each: each.isoformat())
+    print("".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text))

@@ -12,6 +12,7 @@ from mailer.inbound.addresses import Use, tokens_in
 from mailer.inbound.done import Done
 from mailer.inbound.incoming import Effect, Incoming
 from mailer.inbound.mime import Message
+from mailer.printable import printable
 from mailer.subscribers import subscription, suppression
 from mailer.tables import Subscriber, Subscription, SuppressionReason
 from mailer.tokens import Purpose
@@ -50,7 +51,7 @@ def act(
     """
     feedback = incoming.feedback or "abuse"
     if feedback not in _UNWANTED and feedback != "not-spam":
-        log.error("a complaint of the kind %s came in from %s", feedback, incoming.reporter or "an unnamed reporter")
+        log.error("a complaint of the kind %s came in from %s", *map(printable, (feedback[:40], _reporter(incoming))))
         return Done(effect=Effect.ALARM, reason=f"{feedback}: for the operator", delivery_id=delivery_id)
     reader = _reader(session, subscription_id)
     if feedback == "not-spam":
@@ -69,9 +70,13 @@ def act(
         subscription.leave(session, subscription_id, source=f"complaint ({feedback})", network="", now=now)
         if not by_return_path:
             return Done(effect=Effect.COMPLAINED, reason=f"{feedback}: the reader leaves", delivery_id=delivery_id)
-        note = f"{feedback}, reported by {incoming.reporter or 'an unnamed reporter'}"
+        note = f"{feedback}, reported by {_reporter(incoming)}"
         suppression.suppress(session, reader, SuppressionReason.COMPLAINT, note=note, by="mailer", now=now)
     return Done(effect=Effect.COMPLAINED, reason=f"{feedback}: the reader is let go", delivery_id=delivery_id)
+
+
+def _reporter(incoming: Incoming) -> str:
+    return (incoming.reporter or "an unnamed reporter")[:100]
 
 
 def _reader(session: Session, subscription_id: int | None) -> Subscriber | None:

@@ -28,6 +28,7 @@ from mailer.inbound.quarantine import QuarantineFull
 from mailer.inbound.reading import read
 from mailer.issues.issue import IssueError
 from mailer.issues.states import IssueStatus
+from mailer.printable import printable, where
 from mailer.settings import Settings
 from mailer.subscribers import address
 from mailer.subscribers.address import Address
@@ -101,12 +102,12 @@ class Effects:
             taken = self._transact(found)
         except (DatabaseError, StillSending, QuarantineFull):
             raise
-        except Exception:
-            log.exception("a mail that came in could not be acted on")
+        except Exception as error:
+            log.error("a mail that came in could not be acted on: %s", where(error), extra={"action": "inbound-defect"})
             taken = self._transact(found, unclear="a defect of ours: see the log")
         if taken.arrival_id is not None:
             level = logging.WARNING if letter.flaw else logging.INFO
-            log.log(level, "mail %d came in: %s, %s", taken.arrival_id, taken.effect, taken.reason)
+            log.log(level, "mail %d came in: %s, %s", taken.arrival_id, taken.effect, printable(taken.reason))
             self._stop_if_too_much(taken)
         return taken
 

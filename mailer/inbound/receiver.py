@@ -19,6 +19,7 @@ from mailer.errors import MailerError
 from mailer.inbound.addresses import ours
 from mailer.inbound.effects import Effects, Letter, Taken
 from mailer.inbound.quarantine import KEPT, QuarantineFull
+from mailer.printable import where
 
 log = logging.getLogger(__name__)
 logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd's own: warnings there repeat what strangers said
@@ -125,8 +126,8 @@ class Receiver:
         except DatabaseError as problem:
             log.error("database: %s", problem, extra={"action": "inbound"})
             return "451 4.3.0 The database cannot take it now; try again"
-        except Exception:
-            log.exception("a mail that came in could not be taken")
+        except Exception as error:
+            log.error("a mail that came in could not be taken: %s", where(error), extra={"action": "inbound-defect"})
             return "451 4.3.0 Something is wrong here; try again"
         if taken.queued:
             self._queued()

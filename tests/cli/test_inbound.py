@@ -36,6 +36,13 @@ def test_a_mail_from_a_person_is_listed_and_can_be_read(installed: Type) -> None
     assert json.loads(installed("inbound", "show", "1", "--json").out)["size"] == len(octets)
 
 
+def test_json_steers_no_terminal(installed: Type) -> None:
+    bring(letter("x", sender=READER), to="a\x1b[2J\x9b\u202e\U000e0001@bounces.example.org")
+    (line,) = installed("inbound", "list", "--json").lines
+    assert line.isprintable()
+    assert json.loads(line)["recipient"] == "a\x1b[2J\x9b\u202e\U000e0001@bounces.example.org"
+
+
 def test_every_mail_can_be_read_by_a_program(installed: Type) -> None:
     bring(letter("one", sender=READER))
     bring(letter("two", sender=READER, subject="Out of office"))

@@ -85,6 +85,28 @@ def test_a_defect_of_ours_loses_nothing(
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_what_strangers_write_does_not_steer_the_log_and_readers_are_not_named_there(
+    inbound: Inbound, sent: Sent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError(f"{READER}\nERROR forged")
+
+    (delivery_id,) = sent(READER)
+    caplog.set_level("INFO")
+    token = inbound.app.tokens.make(Purpose.MESSAGE_ID, delivery_id)
+    octets = complaint("Feedback-Type: fraud\x1b[2J", returned=f"Message-ID: <{token}@{DOMAIN}>\n\n")
+    octets = octets.replace(b"Loop/1.0", b"Loop\x9b2J\xc2\x9b/1.0\x1b[1m")
+    assert inbound.take(octets, f"fbl@{DOMAIN}", "loop@far.example").effect is Effect.ALARM
+    inbound.take(letter("Hello", sender=READER), f"a@{DOMAIN}", READER)
+    inbound.take(report(failed("550 5.2.2 full \x1b[2J", status="5.2.2")), inbound.bounce_address(delivery_id))
+    with monkeypatch.context() as patch:
+        patch.setattr(reports, "act", broken)
+        inbound.take(report(UNKNOWN, subject="again"), inbound.bounce_address(delivery_id))
+    assert len(caplog.messages) >= 5
+    assert READER not in caplog.text
+    assert all(message.isprintable() for message in caplog.messages)
+
+
 def test_a_full_quarantine_puts_mail_off_and_reports_go_on(
     inbound: Inbound, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

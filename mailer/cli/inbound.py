@@ -1,6 +1,7 @@
 """mailer inbound: what came in by mail, what it did, and what waits for a person."""
 
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -10,8 +11,10 @@ from rich.table import Table
 
 from mailer.cli.printing import JsonOption, print_json, printable
 from mailer.cli.shared import installation
+from mailer.delivery.states import DeliveryStatus
 from mailer.errors import MailerError
-from mailer.inbound import quarantine
+from mailer.inbound import forwarding, quarantine
+from mailer.inbound.effects import Effects
 from mailer.tables import Arrival
 
 commands = typer.Typer(help="Mail that came in.", no_args_is_help=True)
@@ -26,16 +29,19 @@ def list_(
     """What waits in the quarantine, with why."""
     with installation().database.read() as session:
         found = list(reversed(quarantine.arrivals(session, quarantined=not every, limit=limit)))
+        forwarded = forwarding.forwarded(session, [each.id for each in found if each.id])
     if as_json:
         for arrival in found:
-            print_json(_object(arrival))
+            print_json(_object(arrival, forwarded))
         return
     if not found:
         print("Nothing has come in yet." if every else "Nothing waits.")
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     for each in found:
-        words = (str(each.id), each.arrived_at.strftime("%Y-%m-%d %H:%M:%S"), each.effect, each.reason)
+        sent = forwarded.get(each.id or 0)
+        effect = ("forwarded" if sent not in forwarding.NOWHERE else f"forward {sent}") if sent else each.effect
+        words = (str(each.id), each.arrived_at.strftime("%Y-%m-%d %H:%M:%S"), effect, each.reason)
         told = " ".join(part for part in (each.status, each.diagnostic) if part)
         table.add_row(*(printable(word) for word in (*words, each.recipient or "-", told)))
     Console(markup=False, highlight=False).print(table)
@@ -52,6 +58,7 @@ def show(
     """One mail: what it did, and its text where it was kept."""
     with installation().database.read() as session:
         arrival, kept = quarantine.one(session, number)
+        forwarded = forwarding.forwarded(session, [number])
     octets = kept.octets if kept else b""
     if raw:
         if kept is None:
@@ -59,9 +66,9 @@ def show(
         sys.stdout.buffer.write(octets)
         return
     if as_json:
-        print_json({**_object(arrival), "size": kept.size if kept else None})
+        print_json({**_object(arrival, forwarded), "size": kept.size if kept else None})
         return
-    for name, value in _object(arrival).items():
+    for name, value in _object(arrival, forwarded).items():
         if value is not None:
             print(printable(f"{name}: {value}"))
     if kept:
@@ -69,6 +76,18 @@ def show(
         print()
         for line in octets.decode("utf-8", "replace").splitlines():
             print(printable(line.replace("\t", " ")))
+
+
+@commands.command("retry")
+def retry(
+    numbers: Annotated[list[int], typer.Argument(metavar="NUMBER…", help="Mails in the quarantine.")],
+) -> None:
+    """Take mails out of the quarantine along the same road again: after a mend, or with another setting."""
+    app = installation()
+    effects = Effects(settings=app.settings, database=app.database, tokens=app.tokens, clock=app.clock)
+    for number in numbers:
+        taken = effects.retry(number)
+        print(printable(f"{number}: {taken.effect}, {taken.reason}"))
 
 
 @commands.command("discard")
@@ -86,7 +105,7 @@ def discard(
     print(f"Discarded {gone}.")
 
 
-def _object(arrival: Arrival) -> dict[str, Any]:
+def _object(arrival: Arrival, forwarded: Mapping[int, DeliveryStatus]) -> dict[str, Any]:
     return {
         "id": arrival.id,
         "arrived_at": arrival.arrived_at,
@@ -95,6 +114,7 @@ def _object(arrival: Arrival) -> dict[str, Any]:
         "kind": arrival.kind,
         "effect": arrival.effect,
         "reason": arrival.reason,
+        "forwarded": forwarded.get(arrival.id or 0),
         "delivery_id": arrival.delivery_id,
         "category": arrival.category,
         "status": arrival.status,

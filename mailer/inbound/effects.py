@@ -32,7 +32,7 @@ from mailer.printable import printable, where
 from mailer.settings import Settings
 from mailer.subscribers import address
 from mailer.subscribers.address import Address
-from mailer.tables import Arrival, Delivery, Issue, Publication
+from mailer.tables import Arrival, Delivery, Issue, Publication, Quarantine
 from mailer.tokens import Purpose, TokenError, Tokens
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,20 @@ class Effects:
         Raises DatabaseError where it cannot be, StillSending where the mail came too early, and QuarantineFull: nothing
         was changed then, and the letter is to be brought again. A defect of ours puts it into the quarantine.
         """
+        return self._take(letter)
+
+    def retry(self, number: int) -> Taken:
+        """Takes a mail out of the quarantine along the same road again: after a mend, or with another setting.
+
+        Raises what take() raises, and NotThere or Cut where the mail is not here, or not whole.
+        """
+        with self._database.read() as session:
+            arrival, kept = quarantine.whole(session, number)
+        letter = Letter(octets=kept.octets, road=arrival.road, recipient=arrival.recipient, sender=kept.sender)
+        return self._take(letter, number)
+
+    def _take(self, letter: Letter, number: int | None = None) -> Taken:
+        """`number`: of the mail, where it has one."""
         message = mime.take_apart(letter.octets)
         domain = self._settings.mail_domain
         to = written_to(message.fields, domain) if letter.recipient is None else ours(letter.recipient, domain)
@@ -99,34 +113,38 @@ class Effects:
         found = _Read(letter, to, message, Incoming(kind=Kind.OTHER), sender, author)
         try:
             found = replace(found, incoming=_storable(read(letter.octets)))
-            taken = self._transact(found)
-        except (DatabaseError, StillSending, QuarantineFull):
+            taken = self._transact(found, number)
+        except (DatabaseError, StillSending, QuarantineFull, quarantine.NotThere):
             raise
         except Exception as error:
             log.error("a mail that came in could not be acted on: %s", where(error), extra={"action": "inbound-defect"})
-            taken = self._transact(found, unclear="a defect of ours: see the log")
+            taken = self._transact(found, number, unclear="a defect of ours: see the log")
         if taken.arrival_id is not None:
             level = logging.WARNING if letter.flaw else logging.INFO
             log.log(level, "mail %d came in: %s, %s", taken.arrival_id, taken.effect, printable(taken.reason))
             self._stop_if_too_much(taken)
         return taken
 
-    def _transact(self, found: _Read, unclear: str = "") -> Taken:
-        now = self._clock()
+    def _transact(self, found: _Read, number: int | None, unclear: str = "") -> Taken:
         with self._database.write() as session:
-            arrival = self._first_of_its_kind(session, found)
+            if number is None:
+                arrival = self._first_of_its_kind(session, found)
+            else:
+                arrival, _ = quarantine.one(session, number, lock=True)
             if arrival is None:
                 before = session.exec(select(Arrival).where(Arrival.digest == digest(found.letter.octets, found.to)))
                 waits = before.one().effect is Effect.QUARANTINED
                 return Taken(effect=Effect.NOTHING, reason="the same mail came before", arrival_id=None, waits=waits)
+            assert arrival.id is not None
             try:
                 if unclear:
                     raise Unclear(unclear)
                 done = self._act(session, found, arrival)
+                quarantine.discard(session, numbers=[arrival.id])
             except Unclear as problem:
                 done = self._set_aside(session, found, arrival, str(problem), defect=bool(unclear))
-            arrival.arrived_at, arrival.effect, arrival.reason = now, done.effect, done.reason
-            arrival.delivery_id = done.delivery_id
+            arrival.kind, arrival.reporter = found.incoming.kind, found.incoming.reporter
+            arrival.effect, arrival.reason, arrival.delivery_id = done.effect, done.reason, done.delivery_id
             if done.verdict:
                 arrival.category, arrival.status = done.verdict.category, done.verdict.status
                 arrival.diagnostic = done.verdict.diagnostic
@@ -144,7 +162,11 @@ class Effects:
     def _set_aside(self, session: Session, found: _Read, arrival: Arrival, reason: str, *, defect: bool) -> Done:
         """Into the quarantine, and on to the editors where a person wrote it."""
         letter = found.letter
-        kept = quarantine.keep(session, arrival, letter.octets, size=letter.size, sender=_text(found.sender))
+        kept = session.get(Quarantine, arrival.id) or quarantine.keep(
+            session, arrival, letter.octets, size=letter.size, sender=_text(found.sender)
+        )
+        if forwarding.is_forwarded(session, arrival):
+            return Done(effect=Effect.QUARANTINED, reason=reason)
         if defect or found.incoming.kind is not Kind.OTHER or self._why_not(session, found):
             return Done(effect=Effect.QUARANTINED, reason=reason)
         now = self._clock()

@@ -4,7 +4,7 @@ The mail is attached as it came, octet for octet; what the editors read first is
 author. Why it is not sent on as it is: docs/decisions/0014-mail-from-people.md.
 """
 
-import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -27,8 +27,6 @@ from mailer.tables import (
     Subscription,
 )
 from mailer.tokens import Purpose, TokenError, TokenExpired, Tokens
-
-log = logging.getLogger(__name__)
 
 ATTACHED = 7_000_000
 """Octets of a mail that is attached: in base64 it stays below the 10,240,000 that a Postfix takes as it comes."""
@@ -89,6 +87,33 @@ def forward(
     )
     session.flush()
     return None
+
+
+def is_forwarded(session: Session, arrival: Arrival) -> bool:
+    """Whether the mail has been put on its way. One that got nowhere may go again."""
+    found = session.exec(
+        select(Forward, Delivery)
+        .join(Delivery, col(Delivery.id) == col(Forward.delivery_id))
+        .where(Forward.arrival_id == arrival.id)
+    ).one_or_none()
+    if found is None:
+        return False
+    if found[1].status not in NOWHERE:
+        return True
+    session.delete(found[0])
+    session.flush()
+    return False
+
+
+NOWHERE = (DeliveryStatus.REFUSED, DeliveryStatus.BOUNCED, DeliveryStatus.WITHDRAWN)
+"""What a forward ends as that did not reach the editors."""
+
+
+def forwarded(session: Session, numbers: Sequence[int]) -> dict[int, DeliveryStatus]:
+    """What became of those of these mails that were put on their way."""
+    found = select(Forward.arrival_id, Delivery.status).join(Delivery, col(Delivery.id) == col(Forward.delivery_id))
+    rows = session.exec(found.where(col(Forward.arrival_id).in_(numbers)))
+    return {number: DeliveryStatus(status) for number, status in rows}
 
 
 def _why_not(

@@ -27,6 +27,10 @@ class NotThere(MailerError):
     """There is no mail of that number."""
 
 
+class Cut(NotThere):
+    """Only the beginning of it was kept."""
+
+
 class QuarantineFull(MailerError):
     """Strangers could fill the disk."""
 
@@ -63,9 +67,28 @@ def arrivals(session: Session, *, quarantined: bool = False, limit: int = 50) ->
     return session.exec(wanted).all()
 
 
-def one(session: Session, arrival_id: int) -> tuple[Arrival, Quarantine | None]:
+def purge(session: Session, before: datetime) -> int:
+    """Forgets the mails that came before a moment, with their text and what is known of them. Returns how many.
+
+    One that comes again after that is a new one: keep them for MAILER_RETURN_PATH_DAYS at least, after which no report
+    counts.
+    """
+    return int(session.execute(sa.delete(Arrival).where(col(Arrival.arrived_at) < before)).rowcount)  # type: ignore[attr-defined]
+
+
+def whole(session: Session, arrival_id: int) -> tuple[Arrival, Quarantine]:
+    """A mail that is in the quarantine with every octet. Raises NotThere or Cut."""
+    arrival, kept = one(session, arrival_id)
+    if kept is None:
+        raise NotThere(f"The text of mail {arrival_id} was not kept, or discarded: there is nothing to take again.")
+    if kept.kept < kept.size:
+        raise Cut(f"Only the first {kept.kept} octets of mail {arrival_id} were kept: it cannot be taken again.")
+    return arrival, kept
+
+
+def one(session: Session, arrival_id: int, *, lock: bool = False) -> tuple[Arrival, Quarantine | None]:
     """A mail, with its octets where they were kept. Raises NotThere."""
-    arrival = session.get(Arrival, arrival_id)
+    arrival = session.get(Arrival, arrival_id, with_for_update=lock)
     if arrival is None:
         raise NotThere(f"There is no mail {arrival_id}. Type: mailer inbound list")
     return arrival, session.get(Quarantine, arrival_id)

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 from mailer.app import assemble
 from mailer.inbound.effects import Effects, Letter
@@ -27,7 +28,8 @@ def test_a_mail_from_a_person_is_listed_and_can_be_read(installed: Type) -> None
     octets = letter("Дарагая рэдакцыя!\n\x1b[2J", sender=READER, subject="Hello")
     bring(octets)
     bring(letter("away", sender=READER, subject="Out of office"))
-    assert installed("inbound", "list").out.startswith("1  2026-11-20 09:00:00  quarantined  mail from a person")
+    listed = installed("inbound", "list").out
+    assert listed.startswith("1  2026-11-20 09:00:00  forwarded  mail from a person")
     assert len(installed("inbound", "list", "--all").lines) == 2
     shown = installed("inbound", "show", "1").out
     assert "reason: mail from a person" in shown
@@ -51,6 +53,22 @@ def test_every_mail_can_be_read_by_a_program(installed: Type) -> None:
         (1, "other", "quarantined"),
         (2, "auto-reply", "nothing"),
     ]
+
+
+def test_a_mail_goes_along_the_same_road_again(installed: Type, tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text(env.read_text() + "\nMAILER_FORWARD_PER_HOUR=0\n")
+    bring(letter("one", sender=READER))
+    assert "not forwarded: MAILER_FORWARD_PER_HOUR is 0" in installed("inbound", "list", "--json").out
+    env.write_text(env.read_text().replace("HOUR=0", "HOUR=20"))
+    assert installed("inbound", "retry", "1").out == "1: quarantined, mail from a person\n"
+    row = json.loads(installed("inbound", "list", "--json").out)
+    assert (row["forwarded"], row["reason"]) == ("queued", "mail from a person")
+    assert installed("inbound", "retry", "1").status == 0  # and is forwarded once
+    typed = installed("inbound", "retry", "7")
+    assert (typed.status, typed.err) == (1, "mailer: There is no mail 7. Type: mailer inbound list\n")
+    installed("inbound", "discard", "1")
+    assert "there is nothing to take again" in installed("inbound", "retry", "1").err
 
 
 def test_what_was_read_can_be_discarded(installed: Type) -> None:

@@ -217,6 +217,17 @@ def test_editors_who_cannot_be_reached_cost_nobody_anything(inbound: Inbound, wo
     assert inbound.suppressions == []
 
 
+def test_a_mail_that_got_nowhere_can_go_again(inbound: Inbound, worker_id: int) -> None:
+    taken = inbound.take(written(), EDITORS, READER)
+    assert taken.arrival_id is not None
+    for status, number in ((DeliveryStatus.ACCEPTED, 1), (DeliveryStatus.REFUSED, 2)):
+        with inbound.app.database.write() as session:
+            delivery = session.exec(select(Delivery)).one()
+            delivery.status, delivery.due_at = status, None
+        inbound.effects.retry(taken.arrival_id)
+        assert len(forwards(inbound)) == number
+
+
 # Which publication
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
@@ -14,8 +16,10 @@ from mailer.delivery.states import DeliveryStatus
 from mailer.inbound import breaker, effects, quarantine, reports
 from mailer.inbound.incoming import Effect
 from mailer.issues.states import IssueStatus
-from mailer.tables import Issue
+from mailer.tables import Arrival, Issue, Quarantine
 from mailer.tokens import Purpose
+from tests.conftest import HandedClock
+from tests.delivery.readers import Subscribe
 from tests.inbound.conftest import DOMAIN, Inbound, Sent
 from tests.inbound.letters import READER, complaint, failed, letter, report
 
@@ -83,6 +87,55 @@ def test_a_defect_of_ours_loses_nothing(
     assert taken.arrival_id is not None
     assert inbound.kept(taken.arrival_id) == report(UNKNOWN)
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_a_defect_put_aside_is_acted_on_after_the_mend(
+    inbound: Inbound, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    (delivery_id,) = sent(READER)
+    with monkeypatch.context() as patch:
+        patch.setattr(reports, "act", broken)
+        number = inbound.take(report(UNKNOWN), inbound.bounce_address(delivery_id)).arrival_id
+        assert number is not None
+        assert inbound.effects.retry(number).effect is Effect.QUARANTINED
+    assert inbound.effects.retry(number).effect is Effect.SUPPRESSED
+    (arrival,) = inbound.arrivals
+    assert (arrival.effect, arrival.delivery_id) == (Effect.SUPPRESSED, delivery_id)
+    with pytest.raises(quarantine.NotThere):  # its text went with it
+        inbound.effects.retry(number)
+    assert inbound.take(report(UNKNOWN), inbound.bounce_address(delivery_id)).effect is Effect.NOTHING
+
+
+def test_a_retry_knows_the_null_sender(inbound: Inbound, subscribe: Subscribe) -> None:
+    (reader,) = subscribe(READER)
+    number = inbound.take(letter("", sender=READER), inbound.leave_address(reader), "").arrival_id
+    assert number is not None
+    assert inbound.effects.retry(number).effect is Effect.QUARANTINED
+
+
+def test_only_a_whole_mail_can_be_taken_again(inbound: Inbound, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "KEPT", 100)
+    number = inbound.take(letter("x" * 1_000, sender=READER), f"a@{DOMAIN}").arrival_id
+    assert number is not None
+    with pytest.raises(quarantine.Cut, match="the first 100 octets"):
+        inbound.effects.retry(number)
+
+
+def test_what_came_in_is_forgotten_in_time(inbound: Inbound, clock: HandedClock) -> None:
+    inbound.take(letter("one", sender=READER), f"a@{DOMAIN}", READER)
+    inbound.take(letter("away", sender=READER, subject="Out of office"), f"a@{DOMAIN}", READER)
+    clock.pass_(days=90)
+    inbound.take(letter("two", sender=READER), f"a@{DOMAIN}", READER)
+    with inbound.app.database.write() as session:
+        assert quarantine.purge(session, clock() - timedelta(days=60)) == 2
+    with inbound.app.database.read() as session:
+        assert [session.exec(select(sa.func.count()).select_from(table)).one() for table in (Arrival, Quarantine)] == [
+            1,
+            1,
+        ]
 
 
 def test_what_strangers_write_does_not_steer_the_log_and_readers_are_not_named_there(

@@ -44,13 +44,15 @@ def forward(
     kept: Quarantine,
     message: Message,
     author: Address | None,
-    publication: Publication,
+    publication: Publication | None,
     *,
     mail_domain: str,
     per_hour: int,
     now: datetime,
 ) -> str | None:
     """Puts the mail on its way. Returns why it stays in the quarantine, None where it goes."""
+    if publication is None:
+        return "there is no publication yet"
     why_not = _why_not(session, publication, kept, message, mail_domain, per_hour, now)
     if why_not:
         return why_not
@@ -151,7 +153,8 @@ def _why_not(
 
 def _cover(spoken: Words, arrival: Arrival, kept: Quarantine, message: Message, *, whole: bool, answered: bool) -> str:
     """What the editors read first: who wrote to whom, and what."""
-    head = [spoken.gettext("Somebody wrote to {address}.", address=printed(arrival.recipient or "?"))]
+    to = arrival.recipient or message.fields.get("to") or "?"
+    head = [spoken.gettext("Somebody wrote to {address}.", address=printed(to))]
     if answered:
         head.append(spoken.gettext("A reply to this mail goes to its author."))
     head += [
@@ -177,14 +180,14 @@ def printed(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text).replace("=?", "= ?").strip()
 
 
-def about(session: Session, to: Ours | None, tokens: Tokens, now: datetime) -> Publication:
+def about(session: Session, to: Ours | None, tokens: Tokens, now: datetime) -> Publication | None:
     """The publication that a mail to this address of ours is about: its own, or that of what its token names; else the
-    first."""
+    first. None while there is none."""
     names = {to.publication, to.text.partition("@")[0].partition("+")[0].lower()} if to else set()
     named = session.exec(select(Publication).where(col(Publication.slug).in_(names))).first()
     if named is None and to is not None and to.token:
         named = _named(session, to, tokens, now)
-    return named or session.exec(select(Publication).order_by(col(Publication.id)).limit(1)).one()
+    return named or session.exec(select(Publication).order_by(col(Publication.id)).limit(1)).first()
 
 
 def _named(session: Session, to: Ours, tokens: Tokens, now: datetime) -> Publication | None:

@@ -43,7 +43,7 @@ class Effect(enum.StrEnum):
     LIFTED = "lifted"  #: a complaint was taken back
     LEFT = "left"
     CONFIRMED = "confirmed"
-    REQUESTED = "requested"  #: a subscription was asked for
+    REQUESTED = "requested"  #: a mail asks whether it was the reader who wants to subscribe, or to leave
     QUARANTINED = "quarantined"  #: it waits for the operator
 
 

@@ -57,12 +57,10 @@ def author(raw_from: str) -> Address | None:
 
     `raw_from`: the field as it came, with its encoded words: a name may hold commas and brackets once it is decoded.
     """
-    found = getaddresses([raw_from])
-    if len(found) != 1:
-        return None
     try:
-        return parse(found[0][1])
-    except AddressError:
+        found = getaddresses([raw_from])
+        return parse(found[0][1]) if len(found) == 1 else None
+    except (AddressError, ValueError, IndexError, RecursionError):  # it is parsed by the standard library: recursively
         return None
 
 

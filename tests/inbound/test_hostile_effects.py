@@ -198,6 +198,20 @@ def test_the_quarantine_is_full_of_small_mails_too(inbound: Inbound, monkeypatch
         inbound.take(letter("three", sender=READER), f"a@{DOMAIN}")
 
 
+@pytest.mark.parametrize("sender", ["(" * 3_000, "<" * 3_000, '"' * 3_001, "a" * 3_000 + "@", "@[" * 900, "a:b;" * 900])
+@pytest.mark.parametrize("local", ["a", "belarus+subscribe-en", "belarus+leave"])
+@pytest.mark.usefixtures("publication")
+def test_a_sender_that_cannot_be_parsed_is_nobody(inbound: Inbound, sender: str, local: str) -> None:
+    taken = inbound.take(letter("Hello", sender=sender), f"{local}@{DOMAIN}", READER)
+    assert taken.effect is Effect.QUARANTINED
+    assert "defect" not in taken.reason
+
+
+def test_mail_that_comes_before_there_is_a_publication_waits(inbound: Inbound) -> None:
+    taken = inbound.take(letter("Hello", sender=READER), f"a@{DOMAIN}", READER)
+    assert taken.reason == "mail from a person; not forwarded: there is no publication yet"
+
+
 def test_ten_thousand_parts_do_nothing(inbound: Inbound, sent: Sent) -> None:
     (delivery_id,) = sent(READER)
     body = "--b\nContent-Type: message/rfc822\n\nTo: x@y.example\n\n" * 10_000

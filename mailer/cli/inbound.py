@@ -63,6 +63,8 @@ def show(
     if raw:
         if kept is None:
             raise quarantine.NotThere(f"Mail {number} was acted on ({arrival.effect}), and its text was not kept.")
+        if sys.stdout.isatty():
+            raise MailerError(f"It would steer your terminal. Type: mailer inbound show {number} --raw > {number}.eml")
         sys.stdout.buffer.write(octets)
         return
     if as_json:

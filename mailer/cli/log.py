@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mailer.app import App
-from mailer.cli.printing import JsonOption, print_json
+from mailer.cli.printing import JsonOption, print_json, printable
 from mailer.cli.shared import PublicationOption, installation
 from mailer.delivery.log import LogEntry, LogFilter, entries
 
@@ -60,7 +60,7 @@ def _print(found: Sequence[LogEntry], as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     for entry in found:
-        table.add_row(
+        words = (
             entry.at.strftime("%Y-%m-%d %H:%M:%S"),
             entry.issue or entry.kind,
             entry.edition,
@@ -68,5 +68,6 @@ def _print(found: Sequence[LogEntry], as_json: bool) -> None:
             entry.status,
             entry.report or " ".join(str(part) for part in (entry.code, entry.reply) if part),
         )
+        table.add_row(*(printable(word) for word in words))
     if found:
-        Console().print(table)
+        Console(markup=False, highlight=False).print(table)

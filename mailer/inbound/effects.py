@@ -130,17 +130,17 @@ class Effects:
             if number is None:
                 arrival = self._first_of_its_kind(session, found)
             else:
-                arrival, _ = quarantine.one(session, number, lock=True)
+                arrival, _ = quarantine.whole(session, number, lock=True)
             if arrival is None:
                 before = session.exec(select(Arrival).where(Arrival.digest == digest(found.letter.octets, found.to)))
                 waits = before.one().effect is Effect.QUARANTINED
                 return Taken(effect=Effect.NOTHING, reason="the same mail came before", arrival_id=None, waits=waits)
-            assert arrival.id is not None
             try:
                 if unclear:
                     raise Unclear(unclear)
                 done = self._act(session, found, arrival)
-                quarantine.discard(session, numbers=[arrival.id])
+                if number is not None:
+                    quarantine.discard(session, numbers=[number])
             except Unclear as problem:
                 done = self._set_aside(session, found, arrival, str(problem), defect=bool(unclear))
             arrival.kind, arrival.reporter = found.incoming.kind, found.incoming.reporter

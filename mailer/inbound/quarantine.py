@@ -76,9 +76,9 @@ def purge(session: Session, before: datetime) -> int:
     return int(session.execute(sa.delete(Arrival).where(col(Arrival.arrived_at) < before)).rowcount)  # type: ignore[attr-defined]
 
 
-def whole(session: Session, arrival_id: int) -> tuple[Arrival, Quarantine]:
+def whole(session: Session, arrival_id: int, *, lock: bool = False) -> tuple[Arrival, Quarantine]:
     """A mail that is in the quarantine with every octet. Raises NotThere or Cut."""
-    arrival, kept = one(session, arrival_id)
+    arrival, kept = one(session, arrival_id, lock=lock)
     if kept is None:
         raise NotThere(f"The text of mail {arrival_id} was not kept, or discarded: there is nothing to take again.")
     if kept.kept < kept.size:

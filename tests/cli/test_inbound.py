@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from mailer.app import assemble
 from mailer.inbound.effects import Effects, Letter
 from mailer.settings import load
@@ -36,6 +38,14 @@ def test_a_mail_from_a_person_is_listed_and_can_be_read(installed: Type) -> None
     assert "Дарагая рэдакцыя!" in shown
     assert "\x1b" not in shown
     assert json.loads(installed("inbound", "show", "1", "--json").out)["size"] == len(octets)
+
+
+def test_a_raw_mail_steers_no_terminal(installed: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(letter("\x1b[2J", sender=READER))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    typed = installed("inbound", "show", "1", "--raw")
+    assert (typed.status, typed.out) == (1, "")
+    assert typed.err.endswith("Type: mailer inbound show 1 --raw > 1.eml\n")
 
 
 def test_json_steers_no_terminal(installed: Type) -> None:

@@ -109,6 +109,25 @@ def test_what_a_defect_put_aside_is_acted_on_after_the_mend(
     assert inbound.take(report(UNKNOWN), inbound.bounce_address(delivery_id)).effect is Effect.NOTHING
 
 
+def test_a_mail_that_is_taken_again_twice_at_once_has_one_effect(
+    inbound: Inbound, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (delivery_id,) = sent(READER)
+    letter = effects.Letter(
+        octets=report(UNKNOWN), road="receiver", recipient=inbound.bounce_address(delivery_id), sender="", flaw="odd"
+    )
+    number = inbound.effects.take(letter).arrival_id
+
+    def retry(_: int) -> str:
+        try:
+            return str(inbound.effects.retry(number or 0).effect)
+        except quarantine.NotThere:
+            return "gone"
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(retry, range(4))) == ["gone", "gone", "gone", "suppressed"]
+
+
 def test_a_retry_knows_the_null_sender(inbound: Inbound, subscribe: Subscribe) -> None:
     (reader,) = subscribe(READER)
     number = inbound.take(letter("", sender=READER), inbound.leave_address(reader), "").arrival_id

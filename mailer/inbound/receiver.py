@@ -192,7 +192,7 @@ class _Dialogue(SMTP):
                     octets=bytes(content.octets),
                     road="receiver",
                     recipient=self.envelope.rcpt_tos[0],
-                    sender=self.envelope.mail_from or "",
+                    sender=(self.envelope.mail_from or "").removeprefix("<>"),  # how aiosmtpd writes the null sender
                     size=content.size,
                     flaw=content.flaw,
                 )

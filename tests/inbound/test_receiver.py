@@ -265,6 +265,17 @@ async def test_a_taken_address_is_one_sentence(inbound: Inbound, receiver: Recei
         await second.start()
 
 
+@pytest.mark.parametrize("hello", ["LHLO relay.example", "HELO relay.example"])
+async def test_the_null_sender_is_known_over_a_connection_too(
+    inbound: Inbound, subscribe: Subscribe, receiver: Receiver, hello: str
+) -> None:
+    (reader,) = subscribe(READER)
+    async with speaking(receiver, hello) as speaker:
+        answer = await speaker.hand_in(letter("", sender=READER, subject=""), inbound.leave_address(reader))
+    assert answer == "250 2.0.0 quarantined"
+    assert inbound.arrivals[0].reason == "it asks to unsubscribe, but it has the null sender"
+
+
 async def test_a_reader_whose_site_is_blocked_leaves_by_mail(
     inbound: Inbound, subscribe: Subscribe, receiver: Receiver
 ) -> None:

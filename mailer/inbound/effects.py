@@ -9,7 +9,6 @@ import logging
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, select
@@ -297,13 +296,12 @@ class Effects:
 
     def _why_not(self, session: Session, found: _Read) -> str | None:
         own = session.exec(select(Publication.sender_address, Publication.contact_address)).all()
-        hosts = (urlsplit(each).hostname or "" for each in self._settings.link_hosts)
         return people.why_not_a_person(
             found.message.fields,
             found.sender,
             found.author,
             own={address.lower() for pair in own for address in pair},
-            own_domains={self._settings.mail_domain, *hosts},
+            own_domain=self._settings.mail_domain,
         )
 
     def _complaint(self, session: Session, found: _Read) -> Done:

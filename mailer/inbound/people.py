@@ -21,12 +21,13 @@ def why_not_a_person(
     written_by: Address | None,
     *,
     own: Collection[str],
-    own_domains: Collection[str],
+    own_domain: str,
 ) -> str | None:
     """Why a mail with these fields must not trigger anything; None where nothing speaks against it.
 
     `envelope_sender`: "" for the null sender, None where it is not known. `written_by`: its author(), the one address
-    that is acted on. `own`: addresses that our mail is from, in lower case.
+    that is acted on. `own`: addresses that our mail is from or for, in lower case. `own_domain`: whose mail we take;
+    its subdomains are ours too.
     """
     if envelope_sender == "" or fields.get("return-path", "").replace(" ", "") == "<>":
         return "it has the null sender"
@@ -43,13 +44,13 @@ def why_not_a_person(
         local, _, domain = sender.lower().rpartition("@")
         if _PROGRAM.fullmatch(local):
             return "a program sent it"
-        if sender.lower() in own or f"{local.partition('+')[0]}@{domain}" in own or _is_in(domain, own_domains):
+        if (
+            sender.lower() in own
+            or f"{local.partition('+')[0]}@{domain}" in own
+            or f".{domain}".endswith(f".{own_domain}")
+        ):
             return "it is our own mail"
     return None
-
-
-def _is_in(domain: str, domains: Collection[str]) -> bool:
-    return any(domain == each or domain.endswith(f".{each}") for each in domains)
 
 
 def author(raw_from: str) -> Address | None:

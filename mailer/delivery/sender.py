@@ -136,11 +136,15 @@ class Sender:
         """Records and claims, and meanwhile makes and submits what the turn before has claimed. Returns whether there
         is another turn to be had at once."""
         booking = self._begin_turn()
+        was_taken = self._make_what_was_taken()
+        return await self._end_turn(*booking) if booking else was_taken
+
+    def _make_what_was_taken(self) -> bool:
         taken, self._taken = self._taken, []
         for relay, ready in taken:
             self._composing[relay] -= len(ready)
             self._compose(relay, ready)
-        return await self._end_turn(*booking) if booking else bool(taken)
+        return bool(taken)
 
     def _begin_turn(self) -> tuple[Booking, list[Answer], list[Connections]] | None:
         """Hands the ledger its work, where there is any."""
@@ -354,6 +358,7 @@ class Sender:
         """Waits for verdicts, records as they come, and cuts what takes too long."""
         loop = asyncio.get_running_loop()
         end = loop.time() + DRAIN_SECONDS
+        self._make_what_was_taken()
         while self._under_way() and loop.time() < end:
             self._woken.clear()
             await self._keep_answers()

@@ -20,6 +20,7 @@ from mailer.clock import system_clock
 from mailer.database import DatabaseError
 from mailer.delivery import launch, workers
 from mailer.delivery.composer import Composer
+from mailer.delivery.ledger import LeaseLost
 from mailer.delivery.relays import ways_of
 from mailer.delivery.sender import Sender
 from mailer.errors import MailerError
@@ -51,6 +52,7 @@ class Worker:
         self._ways_in = self._find_ways_in()
         self._stopped = asyncio.Event()
         self._stuck = set[int]()
+        self._has_lost_lease = False
 
     def _find_ways_in(self) -> "Ways | None":
         if not self._app.settings.takes_mail:
@@ -65,7 +67,7 @@ class Worker:
         return self._ways_in.receiver if self._ways_in else None
 
     async def run(self) -> None:
-        """Registers, sends, and goes home.
+        """Registers, sends, and goes home. Whose lease was taken over begins anew, with nothing in hand.
 
         Raises SecondWorker, DatabaseError or SchemaError at the start, MailerError where it cannot listen.
         """
@@ -73,28 +75,42 @@ class Worker:
         app.database.check_schema()
         self._warn_of_unaligned_keys()
         with workers.sole_use(app.database):
-            with app.database.write() as session:
-                worker_id = workers.register(session, app.clock(), alone=app.database.is_sqlite)
-            sender = self._sender = Sender(
-                database=app.database,
-                composer=Composer(app.settings, app.tokens, self._keys),
-                ways=self._ways,
-                clock=app.clock,
-                worker_id=worker_id,
-            )
-            scheduler = self._scheduler(worker_id)
+            if self._ways_in:
+                await self._ways_in.start()
             try:
-                if self._ways_in:
-                    await self._ways_in.start()
-                scheduler.start()
-                await self._until_stopped(sender)
+                while await self._loses_its_lease():
+                    log.error(
+                        "this worker's lease lapsed and was taken over; it begins anew. Compare the clocks of the"
+                        " machines if this happens again"
+                    )
             finally:
-                if scheduler.running:
-                    scheduler.shutdown(wait=False)
                 if self._ways_in:
                     await self._ways_in.stop()
-                with contextlib.suppress(DatabaseError), app.database.write() as session:
-                    workers.end(session, worker_id, app.clock())
+
+    async def _loses_its_lease(self) -> bool:
+        """Sends under one lease. False where it was stopped."""
+        app = self._app
+        with app.database.write() as session:
+            worker_id = workers.register(session, app.clock(), alone=app.database.is_sqlite)
+        sender = self._sender = Sender(
+            database=app.database,
+            composer=Composer(app.settings, app.tokens, self._keys),
+            ways=self._ways,
+            clock=app.clock,
+            worker_id=worker_id,
+        )
+        self._has_lost_lease = False
+        scheduler = self._scheduler(worker_id)
+        try:
+            scheduler.start()
+            await self._until_stopped(sender)
+        except LeaseLost:
+            self._has_lost_lease = True
+        finally:
+            scheduler.shutdown(wait=False)
+            with contextlib.suppress(DatabaseError), app.database.write() as session:
+                workers.end(session, worker_id, app.clock())
+        return self._has_lost_lease and not self._stopped.is_set()
 
     def _warn_of_unaligned_keys(self) -> None:
         with self._app.database.read() as session:
@@ -190,6 +206,6 @@ class Worker:
         with self._app.database.write() as session:
             held = workers.renew(session, worker_id, now)
             workers.take_over(session, now)
-        if not held:
-            log.error("this worker's lease lapsed and was taken over; stopping")
-            self.stop()
+        if not held and self._sender:
+            self._has_lost_lease = True
+            self._sender.stop()

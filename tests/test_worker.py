@@ -12,6 +12,7 @@ import aiosmtplib
 import pytest
 from sqlmodel import select
 
+from mailer import tables
 from mailer.app import App, assemble
 from mailer.database import Database
 from mailer.delivery import launch, workers
@@ -45,7 +46,7 @@ async def working(app: App):  # type: ignore[no-untyped-def]
         await asyncio.wait_for(running, 30)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
@@ -137,6 +138,27 @@ async def test_a_second_worker_on_the_same_file_is_refused(
         await until(lambda: _is_held(app.database))
         with pytest.raises(workers.SecondWorker, match=r"Another worker .* is sending"):
             await Worker(assemble(app.settings, clock)).run()
+
+
+@pytest.mark.postgresql
+async def test_a_worker_whose_lease_was_taken_over_begins_anew(
+    app: App, publication: Publication, clock: HandedClock, scripted: ScriptedRelay, subscribe: Subscribe
+) -> None:
+    subscribe("a@example.org")
+    app = assemble(on_disk(app.settings, scripted), clock)
+    async with working(app):
+        await until(lambda: _workers(app) == 1)
+        with app.database.write() as session:
+            workers.take_over(session, clock() + workers.LEASE * 2)
+        issue_id = add_and_schedule(app, publication, clock())
+        await until(lambda: status_of(app, issue_id) is IssueStatus.SENT)
+    assert _workers(app) == 2
+    assert len(scripted.taken["a@example.org"]) == 1
+
+
+def _workers(app: App) -> int:
+    with app.database.read() as session:
+        return len(session.exec(select(tables.Worker)).all())
 
 
 async def test_the_worker_takes_mail_while_it_runs_and_only_then(

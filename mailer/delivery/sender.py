@@ -47,10 +47,6 @@ many."""
 AHEAD = 16
 """Mails for each unit of its weight that a relay may be ahead of the others."""
 
-GROUP_SECONDS_SIGNING = 0.05
-"""The same while mails wait for their signatures: they come a few at a time, and the ledger's work is better done for
-many."""
-
 DRAIN_SECONDS = 30.0
 """How long stop() waits for answers that are on their way."""
 
@@ -60,6 +56,7 @@ SIGNED_TOGETHER = 8
 
 Places = list[tuple[Connections, int]]
 Taken = list[tuple[Connections, list[Ready]]]
+Booking = asyncio.Future[tuple[Taken, bool]]
 
 
 class Sender:
@@ -75,6 +72,7 @@ class Sender:
         self._has_waited = False
         self._grouping: asyncio.TimerHandle | None = None
         self._answers = list[Answer]()
+        self._taken: Taken = []  # claimed in the last turn, and not yet made
         self._composing = dict[Connections, int]()  # claims on their way to a connection
         self._held = set[int]()  # deliveries that this sender has claimed and not yet recorded
         self._is_unsure = False  # whether the last transaction was kept
@@ -103,7 +101,7 @@ class Sender:
         try:
             while not self._stopping:
                 self._woken.clear()
-                if not (self._is_ripe() and await self._turn()):
+                if not await self._turn():
                     await self._wait(POLL_SECONDS)
             await self._drain()
         finally:
@@ -135,7 +133,23 @@ class Sender:
             self._has_waited = True
 
     async def _turn(self) -> bool:
-        """Records, claims, submits. Returns whether it did anything."""
+        """Records and claims, and meanwhile makes and submits what the turn before has claimed. Returns whether there
+        is another turn to be had at once."""
+        booking = self._begin_turn()
+        was_taken = self._make_what_was_taken()
+        return await self._end_turn(*booking) if booking else was_taken
+
+    def _make_what_was_taken(self) -> bool:
+        taken, self._taken = self._taken, []
+        for relay, ready in taken:
+            self._composing[relay] -= len(ready)
+            self._compose(relay, ready)
+        return bool(taken)
+
+    def _begin_turn(self) -> tuple[Booking, list[Answer], list[Connections]] | None:
+        """Hands the ledger its work, where there is any."""
+        if not self._is_ripe():
+            return None
         for relay in self._relays:
             relay.tidy()
         answers, self._has_waited = self._answers[:], False
@@ -143,18 +157,22 @@ class Sender:
         places = [(relay, self._places(relay)) for relay in relays]
         can_open = any(relay.can_open for relay in relays)
         if not answers and not can_open and not any(number for _, number in places):
-            return False
+            return None
+        return self._in_ledger_thread(answers, places, can_open), answers, relays
+
+    async def _end_turn(self, booking: Booking, answers: list[Answer], relays: list[Connections]) -> bool:
         try:
-            taken, more = await self._in_ledger_thread(answers, places, can_open)
+            taken, more = await booking
         except DatabaseError as error:
             log.error("database: %s", error, extra={"action": "turn"})
             self._is_unsure = True
             await asyncio.sleep(POLL_SECONDS)
             return False
         self._forget(answers)
+        self._taken = taken
         for relay, ready in taken:
             self._held.update(claim.delivery_id for claim, _ in ready)
-            self._compose(relay, ready)
+            self._composing[relay] = self._composing.get(relay, 0) + len(ready)
         if more:
             for relay in relays:
                 relay.open_another()
@@ -191,9 +209,9 @@ class Sender:
         behind = min(map(_weighed, others))
         return int((behind + AHEAD) * relay.relay.weight) - relay.given
 
-    async def _in_ledger_thread(self, answers: list[Answer], places: Places, can_open: bool) -> tuple[Taken, bool]:
+    def _in_ledger_thread(self, answers: list[Answer], places: Places, can_open: bool) -> Booking:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._ledger_thread, self._book, answers, places, can_open)
+        return loop.run_in_executor(self._ledger_thread, self._book, answers, places, can_open)
 
     def _book(self, answers: list[Answer], places: Places, can_open: bool) -> tuple[Taken, bool]:
         """The transaction. Returns the claims, and whether there is more to do than there were places."""
@@ -340,6 +358,7 @@ class Sender:
         """Waits for verdicts, records as they come, and cuts what takes too long."""
         loop = asyncio.get_running_loop()
         end = loop.time() + DRAIN_SECONDS
+        self._make_what_was_taken()
         while self._under_way() and loop.time() < end:
             self._woken.clear()
             await self._keep_answers()

@@ -52,7 +52,7 @@ async def sending(app: App, ways: Relay | Ways) -> AsyncIterator[Sender]:
         await asyncio.wait_for(running, 20)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Waits for what the other task is about to do; a generous bound instead of a guess."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -33,12 +33,12 @@ _subscriber = metadata.tables["subscriber"]
 
 
 class LeaseLost(MailerError):
-    """This worker was believed dead and what it held was taken over. It must stop; its transaction changes nothing."""
+    """This worker was believed dead and what it held was taken over. Its transaction changes nothing."""
 
     def __init__(self) -> None:
         super().__init__(
-            "This worker's lease lapsed and was taken over. It stops; what it held goes on in other workers. If this"
-            " happens again, compare the clocks of the machines."
+            "This worker's lease lapsed and was taken over. What it held goes on in other workers. If this happens"
+            " again, compare the clocks of the machines."
         )
 
 

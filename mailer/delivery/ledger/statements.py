@@ -27,6 +27,17 @@ class _Made:
     names: Sequence[str] | None  #: the order of positional parameters; None: by name
     results: list[tuple[int, Callable[[Any], Any]]]  #: columns whose values are converted
 
+    def every(self, columns: dict[str, Sequence[Any]]) -> list[Any]:
+        """The parameters of each row of these columns."""
+        filled = {
+            name: list(map(convert, column)) if (convert := self.converts[name]) else column
+            for name, column in columns.items()
+        }
+        filled |= {name: [value] * len(next(iter(columns.values()))) for name, value in self.fixed.items()}
+        if self.names is None:
+            return [dict(zip(filled, row, strict=True)) for row in zip(*filled.values(), strict=True)]
+        return list(zip(*(filled[name] for name in self.names), strict=True))
+
     def parameters(self, values: dict[str, Any]) -> Any:
         filled = self.fixed.copy()
         for name, value in values.items():
@@ -64,13 +75,23 @@ class Statement:
         cursor.close()
         return reached
 
-    def _run(self, session: Session, values: dict[str, Any]) -> tuple[_Made, Any]:
+    def count_each(self, session: Session, **columns: Sequence[Any]) -> int:
+        """The same for a change that is run for each row of these columns: how many rows it has reached in all."""
+        _, cursor = self._run(session, columns, many=True)
+        reached = int(cursor.rowcount)
+        cursor.close()
+        return reached
+
+    def _run(self, session: Session, values: dict[str, Any], *, many: bool = False) -> tuple[_Made, Any]:
         connection = session.connection()
         dialect = connection.dialect
         made = self._made.get(dialect.name) or self._make(dialect)
         cursor = connection.connection.cursor()
         try:
-            cursor.execute(made.sql, made.parameters(values))
+            if many:
+                cursor.executemany(made.sql, made.every(values))
+            else:
+                cursor.execute(made.sql, made.parameters(values))
         except dialect.loaded_dbapi.Error as error:
             lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)
             if lost:

@@ -156,26 +156,44 @@ _TABLE = (
     # What is said about us once the recipient is named (Postfix waits until then by default), in codes that look like
     # the reader's: our login, our sender, our right to relay.
     _Row(Meaning.LOGIN, _LATE, code="530|534|535|538"),
+    # Who may write to this reader: Microsoft's restricted groups, lists of senders that a reader keeps.
+    _Row(Meaning.POLICY, _LATE, code="5..", enhanced=r"5\.7\.(12\d?|13\d|19\d|70[35])"),
+    _Row(
+        Meaning.POLICY,
+        _LATE,
+        code="5..",
+        text=r"RESOLVER\.RST\.(Sender|Auth|NotAuth)|groups\.google\.com|recipient('?s)? (preferences|settings)|by (the )?recipient\b"
+        r"|(user|recipient) (refuse[sd]|rejects?)\b|blocked senders|(sender|address)\w* in the allowed",
+    ),
+    _Row(Meaning.AUTHENTICATION, _LATE, code="5..", text=r"\b(DMARC|SPF|DKIM|DomainKeys)\b"),
     _Row(
         Meaning.SENDER,
         _LATE,
         code="[45]..",
-        text=r"sender (address )?(has null|rejected|refused|verif|domain|denied|invalid)|bounce\+|client host rejected"
+        text=r"sender (address )?(\S+@\S+ )?(is )?(has null|rejected|refused|verif|domain|denied|invalid)|bounce\+|client host rejected"
         r"|unable to relay|smtp auth|authentication (is )?required|address is not verified"
         r"|relay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))|(not permitted|configured) to relay"
         r"|unauthenticated senders?|domain of (the )?sender|(invalid|unknown|unrout\w+|bad|illegal) (sender|return)"
         r"|(sender|return.path|from)( e?-?mail)?( address| domain)?(?! to)[^.:]{0,40} "
         r"(invalid|unknown|not (exist|found))"
-        r"|invalid ip for sending|my name was rejected|sending (to/)?from an address",
+        r"|invalid ip for sending|my name was rejected|sending (to/)?from an address|rcpthosts|not logged in"
+        r"|mail ?from( \S+){0,3} (failed|mismatch\w*|differ\w*)",
     ),
+    _Row(Meaning.TEMPORARY, _LATE, code="4..", text=r"\bTLS\b|handshake|certificate"),
     _Row(Meaning.REPUTATION, _LATE, code="421|4..", enhanced=r"4\.7\.(0|2[3-9]|3[0-2]|5\d\d)"),
-    _Row(Meaning.REPUTATION, _LATE, code="4..", text=r"\[TS\d\d\]|temporarily deferred|unusual rate|rate limit"),
+    _Row(
+        Meaning.REPUTATION,
+        _LATE,
+        code="4..",
+        text=r"\[TS\w\d\d\]|\[TS\d\d\]|temporarily deferred|unusual rate|rate.limit|\bRP-00\d|(blocked|listed) (using|by|in)\b"
+        r"|too many (connections|sessions)|reputation|black ?list|cannot find your (reverse )?hostname",
+    ),
     _Row(
         Meaning.REPUTATION,
         _LATE,
         code="5..",
-        text=r"(sent|sending) (to )?too (many|much)|too many (messages|mails|e-?mails|connections|sessions|errors)"
-        r"|rate[ -]limit|(hourly|daily|sending) (\S+ )?(limit|quota)",
+        text=r"(sent|sending) (to )?too (many|much)|too many (messages(?! on the)|mails|e-?mails|connections|sessions|errors)"
+        r"|rate[ -]limit|frequency limit|(hourly|daily|sending) (\S+ )?(limit|quota)",
     ),
     # Said of the reader's host, in codes that are also said of ours (RFC 7505).
     _Row(Meaning.DEAD_ADDRESS, _RCPT, code="556"),
@@ -204,10 +222,13 @@ _TABLE = (
         Meaning.BLOCKED,
         _LATE,
         code="5..",
-        text=r"blocked (using|by)\b"
+        text=r"blocked (using|by)\b(?! (our |your |the )?(spam ?assassin|anti|organi[sz]ation|content|virus))|blocked - see"
         r"|(blocked|listed|rejected|denied|found) (using|by|in|on|at|due to) \S*(bl\b|\.|list|reputation|spamhaus)"
-        r"|(block|black|deny|reject) ?list|\bdnsbl\b|\brbl\b|spamhaus|spamcop|senderbase|S3150|\bSC-00\d"
-        r"|reputation|reverse (dns|lookup)|\bPTR\b|\bbanned\b|not accepting connections|too many unwanted"
+        r"|(block|black|deny|reject)[ -]?list|black (ip|hole)|\bdnsbls?\b|\brbl\b|spamhaus|spam ?cop|proofpoint\.com|ipremoval|senderbase|senderscore|S3150|\b(SC|OU|DY)-00\d"
+        r"|reputation|reverse.?(dns|lookup|hostname)|\brdns\b|\bPTR\b|cannot find your hostname"
+        r"|\bbanned\b(?! (content|attachment|file|word))|\bIP[=:][\d.]+ - |\bip (block|is rejected)"
+        r"|geographical|(open|zombie) ?(relay|proxy)|dynamic(ally)? (\S+ )?(ip|address|range|pool|host)|directly to our"
+        r"|(ч[её]рн\w+|стоп-?) ?спис|黑名单|not accepting connections|too many unwanted"
         r"|(your|this|client|the|sending|from) (ip|server|network|host)( address)?( \S+){0,3} (is|was|has been) "
         r"(blocked|banned|listed|not allowed|denied|rejected|refused)|messages from \S+ (weren't|were not) sent"
         r"|connect\w*( \S+){0,3} (denied|refused by (local )?policy)",
@@ -222,21 +243,29 @@ _TABLE = (
     _Row(
         Meaning.MAILBOX_FULL,
         _LATE,
-        text=r"(mail)?box (for user )?(is |was )?(\S+ )?full|over (the )?(allowed |disk )?quota"
+        text=r"(mail)?(box|folder) (for user |\S+@\S+ )?(is |was )?(\S+ )?full|over (the )?(allowed |disk )?quota"
         r"|(quota|storage|mailbox)( \S+){0,3} exceed|exceed\w*( \S+){0,4} (quota|storage|mailbox)|quota violation"
         r"|insufficient (disk|storage|mailbox)|(not enough|out of) (disk|storage|free space)|\bdisk ?(space|quota|full)"
-        r"|exceeds? (the )?(allotted|allowed) (space|storage)|mailbox size limit|mailbox( \S+){0,3} exceeded",
+        r"|exceed\w* (the )?(allotted|allowed) (size|space|storage)|mailbox size limit|mailbox( \S+){0,3} exceeded"
+        r"|exhausted allowed|too many messages on|(mailbox|account|storage)\w*( \S+){0,3} over (the|its|his) (limit|size)"
+        r"|speichervolumen|zu ?viele mails|(postfach|mailbox)( \S+){0,4} voll\b|\bpleine?\b|\bpiena\b|superato la quota"
+        r"|(buz[oó]n|casilla|caixa|cuota)( \S+){0,3} (llen[ao]|chei[ao]|excedida)|przepe[lł]nion|vol geraakt|is vol\b"
+        r"|переполнен|перапоўнен|[满滿]|空间不足|容量(超過|不足)|いっぱい|용량 ?초과",
     ),
     _Row(Meaning.INACTIVE, _RCPT, code="5..", enhanced=r"5\.7\.13"),
     # A local program that broke, told in the words that its system has for a missing file or user.
-    _Row(Meaning.TEMPORARY, _REPORTED, text=r"procmail:|command died|(couldn't|can't|cannot) create|lock failure"),
+    _Row(
+        Meaning.TEMPORARY,
+        _REPORTED,
+        text=r"procmail:|command died|command output|(couldn't|can't|cannot) create|lock failure",
+    ),
     _Row(Meaning.TEMPORARY, _REPORTED, code="5..", text=r"queue\.expired|message expired|delivery time expired"),
     _Row(
         Meaning.DEAD_ADDRESS,
         _RCPT,
         code="5..",
         enhanced=r"5\.2\.1",
-        text=r"(user|mailbox|recipient|address) (is )?(unknown|not found)|(no such|unknown) (user|mailbox|recipient)",
+        text=r"(user|mailbox|recipient|address|addressee) (is )?(unknown|not found)|(no such|unknown) (user|mailbox|recipient)",
     ),
     _Row(Meaning.INACTIVE, _RCPT, code="5..", enhanced=r"5\.2\.1"),
     _Row(Meaning.DEAD_ADDRESS, _RCPT, code="5..", enhanced=r"5\.1\.(1|3|6|10|351)|5\.7\.1[78]"),
@@ -245,48 +274,84 @@ _TABLE = (
         _RCPT,
         code="5..",
         text=r"disabled|inactive|(?<!temporarily )suspended|discontinued|deactivated|frozen|dormant"
-        r"|(account|mailbox|user)\S*( \S+){0,3} (locked|blocked|closed|expired|terminated|not active)|on hold",
+        r"|(account|mailbox|user)\S*( \S+){0,3} (locked|blocked|closed|expired|terminated|not (yet )?activ\w*)|on hold"
+        r"|casilla ha expirado|d[eé]sactiv|deaktiviert|gesperrt|per inutilizzo|disattivat|zablokowan|nieaktywn|\binactiv"
+        r"|заблокирован|отключ[её]н|неактив|停用|冻结|禁用|停止",
     ),
     _Row(Meaning.DEAD_DOMAIN, _RCPT, code="5..", enhanced=r"5\.1\.2|5\.4\.4|5\.4\.310"),
     # What gateways of Microsoft and Cisco say of an address they do not know, and of some that they do.
-    _Row(Meaning.DOUBTED_ADDRESS, _RCPT, code="5..", enhanced=r"5\.4\.1", text="recipient address rejected"),
+    _Row(
+        Meaning.DOUBTED_ADDRESS,
+        _RCPT,
+        code="5..",
+        enhanced=r"5\.(4\.1|7\.1)",
+        text="recipient address(es)? rejected ?: access denied",
+    ),
     _Row(Meaning.DOUBTED_ADDRESS, _RCPT, code="5..", enhanced=r"5\.1\.0", text="address rejected"),
     # A filter that the reader set, which answers in the words of an unknown user (mobile networks of Japan).
     _Row(Meaning.POLICY, _REPORTED, enhanced=r"5\.(2\.0|7\.\d+)", text=r"user unknown|unknown user"),
     _Row(Meaning.POLICY, _LATE, text=r"^(5\.\d\.\d )?: user unknown"),
-    _Row(
-        Meaning.DEAD_ADDRESS,
-        _RCPT,
-        code="55[0134]|501",
-        text=r"(user|mailbox|recipient|(?<!ip )address|addressee|account|customer|alias)(\(s\))?( name)?( \S+@\S+)? "
-        r"((is|was|are) )?((a|an) )?(unknown|invalid|not (found|known|valid|recogni[sz]ed|listed|here)"
-        r"|does( ?n[o'’]t|n’t) exist|no longer|non-?existent|moved)"
-        r"|(unknown|invalid|no such|non-?existent|undefined|illegal)( \S+)? (user|mailbox|recipient|account|address\b"
-        r"|customer|person|alias|local.?part)|does not exist(?! in dns)|no (mail)?box here|not our (user|customer)"
-        r"|(invalid|unknown) recipient|(wasn't|was not) found at|doesn't have an? (\S+ )?account"
-        r"|because the address couldn.t be found\b(?!,)|recipnotfound|final delivery userid|not a valid (user|mailbox)"
-        r"|no (such )?(local )?(user|mailbox|recipient)s?\b( by)?|destinatari\w+ (invalid|inconnu|sconosciut)\w*"
-        r"|(utilisateur|compte|adresse)( \S+){0,2} (inconnu|invalide)|(benutzer|empf[aä]nger) (unbekannt|nicht)"
-        r"|usuario (desconocido|no existe)|(пользовател|ящик|адрес)\w*( \S+){0,2} не (найден|существует)"
-        r"|not (unique|listed) in( \S+){0,5} (directory|address book)"
-        r"|такого (пользователя|ящика|адреса) нет",
-    ),
     _Row(
         Meaning.DEAD_DOMAIN,
         _RCPT,
         code="5..",
         text=r"host (\S+ )?(is )?(unknown|not found)|unknown (host|domain)"
         r"|domain (name )?(\S+ )?(is )?(not found|unknown)"
-        r"|no such (domain|host)|(domain|host)( \S+)? (does not|doesn't) exist|\bnxdomain\b|domain is not reachable"
+        r"|no such (domain|host)|(domain|host)( \S+)? (does not|doesn't) exist|no (MX|mail hosts?)( or A)? (records? )?for|\bnxdomain\b|domain is not reachable"
         r"|couldn't find (any|a) (host|mail exchanger)|(illegal|invalid|bad destination) (host|domain|system)"
         r"|unrout(e)?able (mail )?(address|domain)|no mx found|non-?existent (hosts?|domain)"
-        r"|mx records point to non-existent|bad destination (host|system)",
+        r"|mx records point to non-existent|bad destination (host|system)|domain( \S+)? couldn.t be found",
     ),
-    _Row(Meaning.DOUBTED_ADDRESS, _RCPT, code="550", text=r"(action not taken|failed): mailbox unavailable"),
-    # The message.
-    _Row(Meaning.CONTENT, _LATE, code="5..", text=r"spam|virus|malware|\buribl\b|content|\bUBE\b"),
     _Row(
-        Meaning.POLICY, _LATE, code="5..", text=r"polic(y|ies)|not authori[sz]ed|not allowed|not permitted|prohibited"
+        Meaning.DEAD_ADDRESS,
+        _RCPT,
+        code="55[0-4]|501|540",
+        text=r"(user|mailbox|recipient|(?<!ip )address|addressee|account|customer|alias)(\(s\))?( name)?( \S+@\S+)? "
+        r"((is|was|are) )?((a|an) )?(marked as )?(unknown|invalid|not (found|known|valid|recogni[sz]ed|listed|here|exist)"
+        r"|does( ?n[o'’]t|n’t) exist|no longer|non-?existent|moved|couldn.t be found)"
+        r"|(unknown|invalid|no such|no valid|non-?existent|undefined|illegal|wrong|unavailable)( \S+)? (user|mailbox|recipient"
+        r"|account|address\b|customer|person|alias|local.?part|mail ?drop)|no mail ?box|not a member of domain"
+        r"|address you entered couldn.t be found|one here by that name|no longer an employee|does not exist(?! in dns)|no (mail)?box here|not our (user|customer)"
+        r"|(invalid|unknown) recipient|(wasn't|was not) found at|doesn't have an? (\S+ )?account"
+        r"|because the address couldn.t be found\b(?!,)|recipnotfound|final delivery userid|not a valid (user|mailbox)"
+        r"|no (such )?(local )?(user|mailbox|recipient)s?\b( by)?|destinatari\w+ (invalid|inconnu|sconosciut)\w*"
+        r"|(utilisateur|compte|adresse)( \S+){0,2} (inconnu|invalide)|(benutzer|empf[aä]nger) (unbekannt|nicht)"
+        r"|usuario (desconocido|no existe)|(пользовател|ящик|адрес)\w*( \S+){0,2} не (найден|существует)"
+        r"|not (unique|listed) in( \S+){0,5} (directory|address book)"
+        r"|такого (пользователя|ящика|адреса) нет|нет такого (пользователя|ящика|адреса)|не (найден|существует|знойдзен|існуе)"
+        r"|(indirizzo|conto|casella)( \S+){0,2} (inesistente|inexist\w+)|usu[aá]rio( \S+){0,2} inexistente|no existe\b"
+        r"|(adresat|adressat|adresse|konto|teilnehmer)\w*( \S+){0,2} (unbekannt|nicht (bekannt|gefunden))"
+        r"|nie istnieje|nie ma takiego|introuvable|bestaat niet|onbekend|finns inte|okänd|findes ikke|neexistuje|ismeretlen"
+        r"|不存在|存在しません|見つかりません|존재하지 않",
+    ),
+    _Row(
+        Meaning.DOUBTED_ADDRESS,
+        _RCPT,
+        code="550",
+        text=r"(action not taken|failed): mailbox unavailable"
+        r"|recipient address rejected\W*$|check (if|that|whether) (\S+ )?address is correct",
+    ),
+    # The message.
+    _Row(
+        Meaning.CONTENT,
+        _LATE,
+        code="5..",
+        text=r"spam|virus|malware|\buribl\b|content|\bUBE\b|phish|infected|trojan|\bjunk|unsolicited|\bDT:SPM|attachment"
+        r"|спам|垃圾|スパム|迷惑",
+    ),
+    _Row(
+        Meaning.MESSAGE,
+        _LATE,
+        code="5..",
+        text=r"\bRFC ?\d{3,4}|from: header|(from|to|message-id|date|subject)(: )? headers|line length|invalid data"
+        r"|8-?bit|\bMIME (error|structure)|(message|mail) size|size of (the|your) message",
+    ),
+    _Row(
+        Meaning.POLICY,
+        _LATE,
+        code="5..",
+        text=r"polic(y|ies)|not authori[sz]ed|not allowed|not permitted|prohibit|permission|restrict"
+        r"|access (is )?denied",
     ),
     _Row(Meaning.CONTENT, _LATE, code="5..", enhanced=r"5\.7\.[01]"),
     _Row(Meaning.POLICY, _LATE, code="5..", enhanced=r"5\.7\.\d+"),
@@ -306,9 +371,11 @@ _TABLE = (
     _Row(
         Meaning.TEMPORARY,
         _REPORTED,
-        text=r"timed? ?out|refused|not respond|expired|try again|try later|retr(y|ies)|unreachable|temporar|busy"
-        r"|too long|network error|lookup fail|failing for a long time|giving up|unavailable",
+        text=r"timed? ?out|connect\S*( \S+){0,4} refused|refused to talk|not respond|expired|try again|try later|retr(y|ies)|unreachable|temporar|busy"
+        r"|too long|network error|lookup fail|no route to|no answer|connection (was )?(lost|reset|closed|dropped|failed)"
+        r"|lost connection|(unable|could ?n[o'’]t|cannot|can't) (to )?connect|\bTLS\b|certificate|gr[ea]y-?list|failing for a long time|giving up|unavailable",
     ),
+    _Row(Meaning.TEMPORARY, _REPORTED, code="5..", enhanced=r"5\.4\.[1-37]|5\.3\.[12]"),
     _Row(Meaning.UNKNOWN, _ANY),
 )
 

@@ -138,7 +138,7 @@ def _own_status(words: str, found: re.Match[str] | None) -> str | None:
     return next(filter(_specific, each), None)
 
 
-_STATUS = re.compile(r"[\s#(]*([45]\.\d{1,3}\.\d{1,3})(?![\d.])")
+_STATUS = re.compile(r"[\s#('\"]*([45]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _STATUS_ANYWHERE = re.compile(r"(?<![\w.\[/-])#?([45]\.\d{1,3}\.\d{1,3})(?![\w.]\d|\.\d|\d)")
 
 #: A reply's code with a status code at its side is one wherever it stands.
@@ -157,7 +157,7 @@ _STAGES = tuple(
     for stage, pattern in (
         (
             Stage.RCPT,
-            r"in reply to RCPT TO|(after|for|our|in|>>>) RCPT (TO|command)|\[RCPT_TO\]|does not like recipient",
+            r"in reply to RCPT TO|(after|for|our|in|following|sent:?|>>>|<<<|-->) RCPT (TO|command)|\[RCPT_TO\]|does not like recipient",
         ),
         (
             Stage.MAIL,

@@ -162,7 +162,7 @@ _TABLE = (
         Meaning.POLICY,
         _LATE,
         code="5..",
-        text=r"RESOLVER\.RST\.(Sender|Auth|NotAuth)|groups\.google\.com|recipient('?s)? (preferences|settings)|by (the )?recipient\b"
+        text=r"RESOLVER\.RST\.(Sender|Auth|NotAuth)|groups\.google\.com|recipient('?s)? (preferences|settings)|by (the )?recipient\b(?! gateway)"
         r"|(user|recipient) (refuse[sd]|rejects?)\b|blocked senders|(sender|address)\w* in the allowed",
     ),
     _Row(Meaning.AUTHENTICATION, _LATE, code="5..", text=r"\b(DMARC|SPF|DKIM|DomainKeys)\b"),
@@ -172,11 +172,11 @@ _TABLE = (
         code="[45]..",
         text=r"sender (address )?(\S+@\S+ )?(is )?(has null|rejected|refused|verif|domain|denied|invalid)|bounce\+|client host rejected"
         r"|unable to relay|smtp auth|authentication (is )?required|address is not verified"
-        r"|relay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))|(not permitted|configured) to relay"
+        r"|relay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))|not (currently )?(permitted|allowed|configured) to relay|configured to relay"
         r"|unauthenticated senders?|domain of (the )?sender|(invalid|unknown|unrout\w+|bad|illegal) (sender|return)"
         r"|(sender|return.path|from)( e?-?mail)?( address| domain)?(?! to)[^.:]{0,40} "
         r"(invalid|unknown|not (exist|found))"
-        r"|invalid ip for sending|my name was rejected|sending (to/)?from an address|rcpthosts|not logged in"
+        r"|invalid ip for sending|my name was rejected|sending (to/)?from an address|rcpthosts|(?<!has )not logged in|auth failed|not a gateway"
         r"|mail ?from( \S+){0,3} (failed|mismatch\w*|differ\w*)",
     ),
     _Row(Meaning.TEMPORARY, _LATE, code="4..", text=r"\bTLS\b|handshake|certificate"),
@@ -193,7 +193,7 @@ _TABLE = (
         _LATE,
         code="5..",
         text=r"(sent|sending) (to )?too (many|much)|too many (messages(?! on the)|mails|e-?mails|connections|sessions|errors)"
-        r"|rate[ -]limit|frequency limit|(hourly|daily|sending) (\S+ )?(limit|quota)",
+        r"|rate[ -]limit|frequency limit|\[TS\w?\d\d\]|permanently deferred|(hourly|daily|sending) (\S+ )?(limit|quota)",
     ),
     # Said of the reader's host, in codes that are also said of ours (RFC 7505).
     _Row(Meaning.DEAD_ADDRESS, _RCPT, code="556"),
@@ -217,14 +217,15 @@ _TABLE = (
         code="5..",
         text=r"\bDMARC\b|\bSPF\b|\bDKIM\b|authentication checks? failed|domain of the author",
     ),
+    _Row(Meaning.CONTENT, _LATE, code="5..", text=r"\b(uri|sur)bl\b|\burls? (\S+ ){0,3}(listed|block)"),
     _Row(Meaning.BLOCKED, _LATE, code="5..", enhanced=r"5\.7\.606"),
     _Row(
         Meaning.BLOCKED,
         _LATE,
         code="5..",
         text=r"blocked (using|by)\b(?! (our |your |the )?(spam ?assassin|anti|organi[sz]ation|content|virus))|blocked - see"
-        r"|(blocked|listed|rejected|denied|found) (using|by|in|on|at|due to) \S*(bl\b|\.|list|reputation|spamhaus)"
-        r"|(block|black|deny|reject)[ -]?list|black (ip|hole)|\bdnsbls?\b|\brbl\b|spamhaus|spam ?cop|proofpoint\.com|ipremoval|senderbase|senderscore|S3150|\b(SC|OU|DY)-00\d"
+        r"|(blocked|listed|rejected|denied|(?<!not )(?<!n't )found) (using|by|in|on|at|due to) \S*(bl\b|\.|list|reputation|spamhaus)"
+        r"|(block|black|deny|reject)[ -]?list|black (ip|hole)|\bdnsbls?\b|\brbl\b|spamhaus|spam ?cop|proofpoint\.com|ipremoval|\b(RTR|RLY|DYN|CON):|:blocked\)|access to (submit|this mail)|listed by|senderbase|senderscore|S3150|\b(SC|OU|DY)-00\d"
         r"|reputation|reverse.?(dns|lookup|hostname)|\brdns\b|\bPTR\b|cannot find your hostname"
         r"|\bbanned\b(?! (content|attachment|file|word))|\bIP[=:][\d.]+ - |\bip (block|is rejected)"
         r"|geographical|(open|zombie) ?(relay|proxy)|dynamic(ally)? (\S+ )?(ip|address|range|pool|host)|directly to our"
@@ -233,7 +234,7 @@ _TABLE = (
         r"(blocked|banned|listed|not allowed|denied|rejected|refused)|messages from \S+ (weren't|were not) sent"
         r"|connect\w*( \S+){0,3} (denied|refused by (local )?policy)",
     ),
-    _Row(Meaning.SENDER, _RCPT, code="5..", enhanced=r"5\.7\.(54|64)"),
+    _Row(Meaning.SENDER, _RCPT, code="5..", enhanced=r"5\.7\.(5[47]|6[04])"),
     _Row(Meaning.SENDER, _LATE, code="5..", enhanced=r"5\.1\.[78]|5\.4\.5"),
     _Row(Meaning.TEMPORARY, _LATE, code="5..", enhanced=r"5\.2\.1", text="too quickly|rate"),
     _Row(Meaning.TEMPORARY, _LATE, code="5..", text=r"receiving (e?-?mail|messages) (too quickly|at a rate)"),
@@ -291,6 +292,7 @@ _TABLE = (
     # A filter that the reader set, which answers in the words of an unknown user (mobile networks of Japan).
     _Row(Meaning.POLICY, _REPORTED, enhanced=r"5\.(2\.0|7\.\d+)", text=r"user unknown|unknown user"),
     _Row(Meaning.POLICY, _LATE, text=r"^(5\.\d\.\d )?: user unknown"),
+    _Row(Meaning.TEMPORARY, _REPORTED, text=r"not found, try again|servfail|temporar\w+ (\S+ ){0,2}(dns|lookup|resol)"),
     _Row(
         Meaning.DEAD_DOMAIN,
         _RCPT,
@@ -309,7 +311,7 @@ _TABLE = (
         text=r"(user|mailbox|recipient|(?<!ip )address|addressee|account|customer|alias)(\(s\))?( name)?( \S+@\S+)? "
         r"((is|was|are) )?((a|an) )?(marked as )?(unknown|invalid|not (found|known|valid|recogni[sz]ed|listed|here|exist)"
         r"|does( ?n[o'’]t|n’t) exist|no longer|non-?existent|moved|couldn.t be found)"
-        r"|(unknown|invalid|no such|no valid|non-?existent|undefined|illegal|wrong|unavailable)( \S+)? (user|mailbox|recipient"
+        r"|(unknown|invalid|no such|non-?existent|undefined|illegal|wrong|unavailable)( \S+)? (user|mailbox|recipient"
         r"|account|address\b|customer|person|alias|local.?part|mail ?drop)|no mail ?box|not a member of domain"
         r"|address you entered couldn.t be found|one here by that name|no longer an employee|does not exist(?! in dns)|no (mail)?box here|not our (user|customer)"
         r"|(invalid|unknown) recipient|(wasn't|was not) found at|doesn't have an? (\S+ )?account"
@@ -333,6 +335,13 @@ _TABLE = (
     ),
     # The message.
     _Row(
+        Meaning.MESSAGE,
+        _LATE,
+        code="5..",
+        text=r"corrupt|malformed|missing (a )?valid|\bRFC ?\d{3,4}|from: header|(from|to|message-id|date|subject)(: )? headers|line length|invalid data"
+        r"|8-?bit|\bMIME (error|structure)|(message|mail) size|size of (the|your) message",
+    ),
+    _Row(
         Meaning.CONTENT,
         _LATE,
         code="5..",
@@ -340,18 +349,11 @@ _TABLE = (
         r"|спам|垃圾|スパム|迷惑",
     ),
     _Row(
-        Meaning.MESSAGE,
-        _LATE,
-        code="5..",
-        text=r"\bRFC ?\d{3,4}|from: header|(from|to|message-id|date|subject)(: )? headers|line length|invalid data"
-        r"|8-?bit|\bMIME (error|structure)|(message|mail) size|size of (the|your) message",
-    ),
-    _Row(
         Meaning.POLICY,
         _LATE,
         code="5..",
         text=r"polic(y|ies)|not authori[sz]ed|not allowed|not permitted|prohibit|permission|restrict"
-        r"|access (is )?denied",
+        r"|access.(is )?denied",
     ),
     _Row(Meaning.CONTENT, _LATE, code="5..", enhanced=r"5\.7\.[01]"),
     _Row(Meaning.POLICY, _LATE, code="5..", enhanced=r"5\.7\.\d+"),
@@ -372,7 +374,7 @@ _TABLE = (
         Meaning.TEMPORARY,
         _REPORTED,
         text=r"timed? ?out|connect\S*( \S+){0,4} refused|refused to talk|not respond|expired|try again|try later|retr(y|ies)|unreachable|temporar|busy"
-        r"|too long|network error|lookup fail|no route to|no answer|connection (was )?(lost|reset|closed|dropped|failed)"
+        r"|too long|network error|lookup fail|config\w* (error|problem)|no route to|no answer|connection (was )?(lost|reset|closed|dropped|failed)"
         r"|lost connection|(unable|could ?n[o'’]t|cannot|can't) (to )?connect|\bTLS\b|certificate|gr[ea]y-?list|failing for a long time|giving up|unavailable",
     ),
     _Row(Meaning.TEMPORARY, _REPORTED, code="5..", enhanced=r"5\.4\.[1-37]|5\.3\.[12]"),

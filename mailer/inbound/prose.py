@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mailer.inbound import wording
 from mailer.inbound.address import ADDRESS
 from mailer.inbound.diagnosis import DIAGNOSTIC, diagnose, from_reply
-from mailer.inbound.incoming import Action, Recipient
+from mailer.inbound.incoming import Action, Category, Recipient
 
 RECIPIENTS = 200
 LINES = 2000
@@ -59,6 +59,8 @@ def recipients(
         lone = prose.text if len(said) == 1 else last if not words.strip() else ""
         at_rcpt = re.search(rf">>> RCPT To: ?<{re.escape(address)}>", prose.text, re.IGNORECASE)
         diagnosis = diagnose(words, action=what, around=lone or (at_rcpt.group() if at_rcpt else ""))
+        if diagnosis.category is Category.UNKNOWN and len(said) == 1 and prose.before.strip():
+            diagnosis = diagnose(prose.before, action=what)  # some tell the reason first
         found.append(
             Recipient(
                 address=address,
@@ -79,7 +81,7 @@ _OPENING = re.compile(
 )
 _LABELLED = re.compile(
     r"(?:\b(?:to|for|recipient|address|user ?id|attempts|mailbox|smtp|generated from|deliver(?:ing)?|failed|list|in|of"
-    r"|пользователю|адрес\w*|адресату)|:\s)"
+    r"|пользователю|адрес\w*|адресату|получател\w+|无法(?:发送|投递|送达)到|收件人|宛先)|[::]\s)"
     rf"\s*[:=]{{0,2}}\s*[<\"'(«\[]*(?:smtp:|mailto:)?(?P<address>{ADDRESS})",
     re.IGNORECASE,
 )

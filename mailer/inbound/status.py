@@ -108,7 +108,7 @@ def _recipient(fields: dict[str, str], around: str, lone: str | None) -> Recipie
     status = _status(fields.get("status", ""))
     if action is None:
         action = Action.DELIVERED if (status or "")[:1] == "2" else Action.FAILED
-    code = fields.get("diagnostic-code", "")
+    code = fields.get("diagnostic-code") or fields.get("x-supplementary-info", "")
     words = decoded_words(re.sub(r"^\s*[\w-]{1,40}\s*;\s*", "", code)) or _comment(fields.get("status", ""))
     found = diagnose(words, status=status, action=action, around=around)
     return Recipient(

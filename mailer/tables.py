@@ -205,6 +205,7 @@ class SuppressionReason(enum.StrEnum):
     COMPLAINT = "complaint"
     OPERATOR = "operator"
     ERASED = "erased"
+    UNREACHABLE = "unreachable"  #: its mails failed for too long; a fresh confirmation lifts it
 
 
 class Suppression(SQLModel, table=True):
@@ -230,6 +231,7 @@ class DeliveryKind(enum.StrEnum):
     WELCOME = "welcome"
     GOODBYE = "goodbye"  #: asks whether it was the reader who wants to leave
     FORWARD = "forward"  #: mail from a person, to the editors
+    WARNING = "warning"  #: mails to the reader fail; asks whether they are read
     TEST = "test"
 
 

@@ -161,6 +161,7 @@ def _as_json(issue: Issue, tally: Tally) -> dict[str, object]:
         "rate_per_second": tally.rate_per_second,
         "remaining_seconds": tally.remaining_seconds,
         "deliveries": {status.value: count for status, count in tally.counts.items()},
+        "warning": tally.warning,
     }
 
 
@@ -177,6 +178,8 @@ def _print_status(publication: Publication, issue: Issue, tally: Tally) -> None:
     Console().print(table)
     if issue.status is IssueStatus.SENDING and tally.rate_per_second:
         print(f"{tally.rate_per_second:.1f} a second, {_duration(tally.remaining_seconds)} to go")
+    if tally.warning:
+        print(f"Warning: {tally.warning}.")
 
 
 def _duration(seconds: float | None) -> str:

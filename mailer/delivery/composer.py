@@ -67,6 +67,12 @@ KEPT = 64
 _ALWAYS_WANTED = {DeliveryKind.CONFIRMATION}
 """Mail about nothing that could be left."""
 
+_ASKS = {DeliveryKind.CONFIRMATION, DeliveryKind.WARNING}
+"""Mail with a question that its button, or a reply, answers."""
+
+WARNING_HOURS = 60 * 24
+"""How long a reader may take to say that mails are read: a mailbox that was full is not looked into every day."""
+
 
 class Composer:
     """Turns claims into envelopes: `load` inside the transaction that claimed them, `envelopes` outside."""
@@ -183,7 +189,8 @@ class Composer:
     def _confirm_token(self, claim: Claim) -> str:
         if claim.consent_id is None:
             return marker(Slot.CONFIRM)
-        expires = claim.queued_at + timedelta(hours=self._settings.confirmation_hours)
+        hours = WARNING_HOURS if claim.kind is DeliveryKind.WARNING else self._settings.confirmation_hours
+        expires = claim.queued_at + timedelta(hours=hours)
         return self._tokens.make(Purpose.CONFIRM, claim.consent_id, expires=expires)
 
     def _render(self, recipe: Recipe) -> Message:
@@ -204,7 +211,7 @@ class Composer:
             host=host,
             mail_domain=settings.mail_domain,
             with_unsubscribe=recipe.kind not in _ALWAYS_WANTED,
-            with_confirm=recipe.kind is DeliveryKind.CONFIRMATION and settings.takes_mail,
+            with_confirm=recipe.kind in _ASKS and settings.takes_mail,
             automatic=True,
         )
         if recipe.kind is DeliveryKind.GOODBYE and settings.takes_mail:  # a reply is a mail to leave

@@ -162,7 +162,8 @@ _TABLE = (
         Meaning.POLICY,
         _LATE,
         code="5..",
-        text=r"RESOLVER\.RST\.(Sender|Auth|NotAuth)|groups\.google\.com|recipient('?s)? (preferences|settings)|by (the )?recipient\b(?! gateway)"
+        text=r"RESOLVER\.RST\.(Sender|Auth|NotAuth)|groups\.google\.com|recipient('?s)? (preferences|settings)"
+        r"|by (the )?recipient\b(?! gateway)"
         r"|(user|recipient) (refuse[sd]|rejects?)\b|blocked senders|(sender|address)\w* in the allowed",
     ),
     _Row(Meaning.AUTHENTICATION, _LATE, code="5..", text=r"\b(DMARC|SPF|DKIM|DomainKeys)\b"),
@@ -170,13 +171,16 @@ _TABLE = (
         Meaning.SENDER,
         _LATE,
         code="[45]..",
-        text=r"sender (address )?(\S+@\S+ )?(is )?(has null|rejected|refused|verif|domain|denied|invalid)|bounce\+|client host rejected"
+        text=r"sender (address )?(\S+@\S+ )?(is )?(has null|rejected|refused|verif|domain|denied|invalid)|bounce\+"
+        r"|client host rejected"
         r"|unable to relay|smtp auth|authentication (is )?required|address is not verified"
-        r"|relay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))|not (currently )?(permitted|allowed|configured) to relay|configured to relay"
+        r"|relay(ing)? (access )?(is )?(denied|prohibited|not (permitted|allowed))"
+        r"|not (currently )?(permitted|allowed|configured) to relay|configured to relay"
         r"|unauthenticated senders?|domain of (the )?sender|(invalid|unknown|unrout\w+|bad|illegal) (sender|return)"
         r"|(sender|return.path|from)( e?-?mail)?( address| domain)?(?! to)[^.:]{0,40} "
         r"(invalid|unknown|not (exist|found))"
-        r"|invalid ip for sending|my name was rejected|sending (to/)?from an address|rcpthosts|(?<!has )not logged in|auth failed|not a gateway"
+        r"|invalid ip for sending|my name was rejected|sending (to/)?from an address|rcpthosts|(?<!has )not logged in"
+        r"|auth failed|not a gateway"
         r"|mail ?from( \S+){0,3} (failed|mismatch\w*|differ\w*)",
     ),
     _Row(Meaning.TEMPORARY, _LATE, code="4..", text=r"\bTLS\b|handshake|certificate"),
@@ -185,15 +189,18 @@ _TABLE = (
         Meaning.REPUTATION,
         _LATE,
         code="4..",
-        text=r"\[TS\w\d\d\]|\[TS\d\d\]|temporarily deferred|unusual rate|rate.limit|\bRP-00\d|(blocked|listed) (using|by|in)\b"
+        text=r"\[TS\w\d\d\]|\[TS\d\d\]|temporarily deferred|unusual rate|rate.limit|\bRP-00\d"
+        r"|(blocked|listed) (using|by|in)\b"
         r"|too many (connections|sessions)|reputation|black ?list|cannot find your (reverse )?hostname",
     ),
     _Row(
         Meaning.REPUTATION,
         _LATE,
         code="5..",
-        text=r"(sent|sending) (to )?too (many|much)|too many (messages(?! on the)|mails|e-?mails|connections|sessions|errors)"
-        r"|rate[ -]limit|frequency limit|\[TS\w?\d\d\]|permanently deferred|(hourly|daily|sending) (\S+ )?(limit|quota)",
+        text=r"(sent|sending) (to )?too (many|much)|too many (messages(?! on the)|mails|e-?mails|connections|sessions"
+        r"|errors)"
+        r"|rate[ -]limit|frequency limit|\[TS\w?\d\d\]|permanently deferred"
+        r"|(hourly|daily|sending) (\S+ )?(limit|quota)",
     ),
     # Said of the reader's host, in codes that are also said of ours (RFC 7505).
     _Row(Meaning.DEAD_ADDRESS, _RCPT, code="556"),
@@ -223,9 +230,13 @@ _TABLE = (
         Meaning.BLOCKED,
         _LATE,
         code="5..",
-        text=r"blocked (using|by)\b(?! (our |your |the )?(spam ?assassin|anti|organi[sz]ation|content|virus))|blocked - see"
-        r"|(blocked|listed|rejected|denied|(?<!not )(?<!n't )found) (using|by|in|on|at|due to) \S*(bl\b|\.|list|reputation|spamhaus)"
-        r"|(block|black|deny|reject)[ -]?list|black (ip|hole)|\bdnsbls?\b|\brbl\b|spamhaus|spam ?cop|proofpoint\.com|ipremoval|\b(RTR|RLY|DYN|CON):|:blocked\)|access to (submit|this mail)|listed by|senderbase|senderscore|S3150|\b(SC|OU|DY)-00\d"
+        text=r"blocked (using|by)\b(?! (our |your |the )?(spam ?assassin|anti|organi[sz]ation|content|virus))"
+        r"|blocked - see"
+        r"|(blocked|listed|rejected|denied|(?<!not )(?<!n't )found) (using|by|in|on|at|due to) \S*(bl\b|\.|list"
+        r"|reputation|spamhaus)"
+        r"|(block|black|deny|reject)[ -]?list|black (ip|hole)|\bdnsbls?\b|\brbl\b|spamhaus|spam ?cop|proofpoint\.com"
+        r"|ipremoval|\b(RTR|RLY|DYN|CON):|:blocked\)|access to (submit|this mail)|listed by|senderbase|senderscore"
+        r"|S3150|\b(SC|OU|DY)-00\d"
         r"|reputation|reverse.?(dns|lookup|hostname)|\brdns\b|\bPTR\b|cannot find your hostname"
         r"|\bbanned\b(?! (content|attachment|file|word))|\bIP[=:][\d.]+ - |\bip (block|is rejected)"
         r"|geographical|(open|zombie) ?(relay|proxy)|dynamic(ally)? (\S+ )?(ip|address|range|pool|host)|directly to our"
@@ -248,7 +259,8 @@ _TABLE = (
         r"|(quota|storage|mailbox)( \S+){0,3} exceed|exceed\w*( \S+){0,4} (quota|storage|mailbox)|quota violation"
         r"|insufficient (disk|storage|mailbox)|(not enough|out of) (disk|storage|free space)|\bdisk ?(space|quota|full)"
         r"|exceed\w* (the )?(allotted|allowed) (size|space|storage)|mailbox size limit|mailbox( \S+){0,3} exceeded"
-        r"|exhausted allowed|too many messages on|(mailbox|account|storage)\w*( \S+){0,3} over (the|its|his) (limit|size)"
+        r"|exhausted allowed|too many messages on|(mailbox|account|storage)\w*( \S+){0,3} over (the|its|his) (limit"
+        r"|size)"
         r"|speichervolumen|zu ?viele mails|(postfach|mailbox)( \S+){0,4} voll\b|\bpleine?\b|\bpiena\b|superato la quota"
         r"|(buz[oó]n|casilla|caixa|cuota)( \S+){0,3} (llen[ao]|chei[ao]|excedida)|przepe[lł]nion|vol geraakt|is vol\b"
         r"|переполнен|перапоўнен|[满滿]|空间不足|容量(超過|不足)|いっぱい|용량 ?초과",
@@ -266,7 +278,8 @@ _TABLE = (
         _RCPT,
         code="5..",
         enhanced=r"5\.2\.1",
-        text=r"(user|mailbox|recipient|address|addressee) (is )?(unknown|not found)|(no such|unknown) (user|mailbox|recipient)",
+        text=r"(user|mailbox|recipient|address|addressee) (is )?(unknown|not found)"
+        r"|(no such|unknown) (user|mailbox|recipient)",
     ),
     _Row(Meaning.INACTIVE, _RCPT, code="5..", enhanced=r"5\.2\.1"),
     _Row(Meaning.DEAD_ADDRESS, _RCPT, code="5..", enhanced=r"5\.1\.(1|3|6|10|351)|5\.7\.1[78]"),
@@ -276,7 +289,8 @@ _TABLE = (
         code="5..",
         text=r"disabled|inactive|(?<!temporarily )suspended|discontinued|deactivated|frozen|dormant"
         r"|(account|mailbox|user)\S*( \S+){0,3} (locked|blocked|closed|expired|terminated|not (yet )?activ\w*)|on hold"
-        r"|casilla ha expirado|d[eé]sactiv|deaktiviert|gesperrt|per inutilizzo|disattivat|zablokowan|nieaktywn|\binactiv"
+        r"|casilla ha expirado|d[eé]sactiv|deaktiviert|gesperrt|per inutilizzo|disattivat|zablokowan|nieaktywn"
+        r"|\binactiv"
         r"|заблокирован|отключ[её]н|неактив|停用|冻结|禁用|停止",
     ),
     _Row(Meaning.DEAD_DOMAIN, _RCPT, code="5..", enhanced=r"5\.1\.2|5\.4\.4|5\.4\.310"),
@@ -299,7 +313,8 @@ _TABLE = (
         code="5..",
         text=r"host (\S+ )?(is )?(unknown|not found)|unknown (host|domain)"
         r"|domain (name )?(\S+ )?(is )?(not found|unknown)"
-        r"|no such (domain|host)|(domain|host)( \S+)? (does not|doesn't) exist|no (MX|mail hosts?)( or A)? (records? )?for|\bnxdomain\b|domain is not reachable"
+        r"|no such (domain|host)|(domain|host)( \S+)? (does not|doesn't) exist"
+        r"|no (MX|mail hosts?)( or A)? (records? )?for|\bnxdomain\b|domain is not reachable"
         r"|couldn't find (any|a) (host|mail exchanger)|(illegal|invalid|bad destination) (host|domain|system)"
         r"|unrout(e)?able (mail )?(address|domain)|no mx found|non-?existent (hosts?|domain)"
         r"|mx records point to non-existent|bad destination (host|system)|domain( \S+)? couldn.t be found",
@@ -309,21 +324,25 @@ _TABLE = (
         _RCPT,
         code="55[0-4]|501|540",
         text=r"(user|mailbox|recipient|(?<!ip )address|addressee|account|customer|alias)(\(s\))?( name)?( \S+@\S+)? "
-        r"((is|was|are) )?((a|an) )?(marked as )?(unknown|invalid|not (found|known|valid|recogni[sz]ed|listed|here|exist)"
+        r"((is|was|are) )?((a|an) )?(marked as )?(unknown|invalid"
+        r"|not (found|known|valid|recogni[sz]ed|listed|here|exist)"
         r"|does( ?n[o'’]t|n’t) exist|no longer|non-?existent|moved|couldn.t be found)"
         r"|(unknown|invalid|no such|non-?existent|undefined|illegal|wrong|unavailable)( \S+)? (user|mailbox|recipient"
         r"|account|address\b|customer|person|alias|local.?part|mail ?drop)|no mail ?box|not a member of domain"
-        r"|address you entered couldn.t be found|one here by that name|no longer an employee|does not exist(?! in dns)|no (mail)?box here|not our (user|customer)"
+        r"|address you entered couldn.t be found|one here by that name|no longer an employee|does not exist(?! in dns)"
+        r"|no (mail)?box here|not our (user|customer)"
         r"|(invalid|unknown) recipient|(wasn't|was not) found at|doesn't have an? (\S+ )?account"
         r"|because the address couldn.t be found\b(?!,)|recipnotfound|final delivery userid|not a valid (user|mailbox)"
         r"|no (such )?(local )?(user|mailbox|recipient)s?\b( by)?|destinatari\w+ (invalid|inconnu|sconosciut)\w*"
         r"|(utilisateur|compte|adresse)( \S+){0,2} (inconnu|invalide)|(benutzer|empf[aä]nger) (unbekannt|nicht)"
         r"|usuario (desconocido|no existe)|(пользовател|ящик|адрес)\w*( \S+){0,2} не (найден|существует)"
         r"|not (unique|listed) in( \S+){0,5} (directory|address book)"
-        r"|такого (пользователя|ящика|адреса) нет|нет такого (пользователя|ящика|адреса)|не (найден|существует|знойдзен|існуе)"
+        r"|такого (пользователя|ящика|адреса) нет|нет такого (пользователя|ящика|адреса)"
+        r"|не (найден|существует|знойдзен|існуе)"
         r"|(indirizzo|conto|casella)( \S+){0,2} (inesistente|inexist\w+)|usu[aá]rio( \S+){0,2} inexistente|no existe\b"
         r"|(adresat|adressat|adresse|konto|teilnehmer)\w*( \S+){0,2} (unbekannt|nicht (bekannt|gefunden))"
-        r"|nie istnieje|nie ma takiego|introuvable|bestaat niet|onbekend|finns inte|okänd|findes ikke|neexistuje|ismeretlen"
+        r"|nie istnieje|nie ma takiego|introuvable|bestaat niet|onbekend|finns inte|okänd|findes ikke|neexistuje"
+        r"|ismeretlen"
         r"|不存在|存在しません|見つかりません|존재하지 않",
     ),
     _Row(
@@ -338,14 +357,16 @@ _TABLE = (
         Meaning.MESSAGE,
         _LATE,
         code="5..",
-        text=r"corrupt|malformed|missing (a )?valid|\bRFC ?\d{3,4}|from: header|(from|to|message-id|date|subject)(: )? headers|line length|invalid data"
+        text=r"corrupt|malformed|missing (a )?valid|\bRFC ?\d{3,4}|from: header"
+        r"|(from|to|message-id|date|subject)(: )? headers|line length|invalid data"
         r"|8-?bit|\bMIME (error|structure)|(message|mail) size|size of (the|your) message",
     ),
     _Row(
         Meaning.CONTENT,
         _LATE,
         code="5..",
-        text=r"spam|virus|malware|\buribl\b|content|\bUBE\b|phish|infected|trojan|\bjunk|unsolicited|\bDT:SPM|attachment"
+        text=r"spam|virus|malware|\buribl\b|content|\bUBE\b|phish|infected|trojan|\bjunk|unsolicited|\bDT:SPM"
+        r"|attachment"
         r"|спам|垃圾|スパム|迷惑",
     ),
     _Row(
@@ -373,9 +394,12 @@ _TABLE = (
     _Row(
         Meaning.TEMPORARY,
         _REPORTED,
-        text=r"timed? ?out|connect\S*( \S+){0,4} refused|refused to talk|not respond|expired|try again|try later|retr(y|ies)|unreachable|temporar|busy"
-        r"|too long|network error|lookup fail|config\w* (error|problem)|no route to|no answer|connection (was )?(lost|reset|closed|dropped|failed)"
-        r"|lost connection|(unable|could ?n[o'’]t|cannot|can't) (to )?connect|\bTLS\b|certificate|gr[ea]y-?list|failing for a long time|giving up|unavailable",
+        text=r"timed? ?out|connect\S*( \S+){0,4} refused|refused to talk|not respond|expired|try again|try later"
+        r"|retr(y|ies)|unreachable|temporar|busy"
+        r"|too long|network error|lookup fail|config\w* (error|problem)|no route to|no answer"
+        r"|connection (was )?(lost|reset|closed|dropped|failed)"
+        r"|lost connection|(unable|could ?n[o'’]t|cannot|can't) (to )?connect|\bTLS\b|certificate|gr[ea]y-?list"
+        r"|failing for a long time|giving up|unavailable",
     ),
     _Row(Meaning.TEMPORARY, _REPORTED, code="5..", enhanced=r"5\.4\.[1-37]|5\.3\.[12]"),
     _Row(Meaning.UNKNOWN, _ANY),

@@ -17,7 +17,7 @@ from sqlmodel import Session
 
 from mailer.clock import Clock
 from mailer.database import Database, DatabaseError
-from mailer.delivery import launch, ledger, pacing, tally
+from mailer.delivery import launch, ledger, pacing, patience, tally
 from mailer.delivery.breaker import Breaker
 from mailer.delivery.composer import Composer, Ready
 from mailer.delivery.connections import Connections
@@ -53,6 +53,9 @@ DRAIN_SECONDS = 30.0
 SIGNED_TOGETHER = 8
 """Mails that one thread signs in a row."""
 
+
+_MAY_END = frozenset({Consequence.REFUSE, Consequence.DEFER})
+"""After these a delivery may be refused for good: a deferral may have been the last."""
 
 Places = list[tuple[Connections, int]]
 Taken = list[tuple[Connections, list[Ready]]]
@@ -272,6 +275,19 @@ class Sender:
                 suppression.dead_address(
                     session, answer.claim.subscription_id, SuppressionReason.BOUNCE, answer.reply.text, answer.at
                 )
+        self._weigh(session, answers)
+
+    def _weigh(self, session: Session, answers: list[Answer]) -> None:
+        """What was refused for good in words about its reader counts like a report that came back."""
+        counted = {
+            answer.claim.delivery_id: answer
+            for answer in answers
+            if answer.action.consequence in _MAY_END and not answer.action.suppress and patience.refusal(answer.reply)
+        }
+        for delivery_id in ledger.refused_among(session, list(counted)):
+            claim, reply, _, _, at = counted[delivery_id]
+            if claim.subscription_id:
+                patience.weigh(session, claim.subscription_id, at, reply.text)
 
     def _learn(self, answers: list[Answer]) -> None:
         """What answers say beyond their own delivery: a destination wants to be spared, an issue has to stop."""

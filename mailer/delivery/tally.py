@@ -19,6 +19,13 @@ SAMPLE = 5_000
 """The newest attempts that are looked at for it, so that the question costs the same at every size."""
 
 
+LEFT = (DeliveryStatus.ACCEPTED, DeliveryStatus.BOUNCED, DeliveryStatus.COMPLAINED)
+"""Mails that the relay took."""
+
+COMPLAINTS_SHARE, COMPLAINTS = 0.001, 2
+"""From the second complaint on, and above this share: large receivers begin to think ill of a sender there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tally:
     """One issue's deliveries."""
@@ -45,6 +52,18 @@ class Tally:
     def remaining_seconds(self) -> float | None:
         """At the rate of the last minute; None where nothing moves."""
         return self.remaining / self.rate_per_second if self.rate_per_second else None
+
+    @property
+    def warning(self) -> str | None:
+        """What somebody should look at."""
+        return many_complaints(self.counts[DeliveryStatus.COMPLAINED], sum(self.counts[status] for status in LEFT))
+
+
+def many_complaints(complained: int, left: int) -> str | None:
+    """What is to be said where too many of the readers whose mail has left complained."""
+    if complained < COMPLAINTS or complained <= COMPLAINTS_SHARE * left:
+        return None
+    return f"{complained:,} of {left:,} readers complained, more than {COMPLAINTS_SHARE:.1%}"
 
 
 def tally(session: Session, issue_id: int, now: datetime) -> Tally:

@@ -35,6 +35,7 @@ def leave(session: Session, subscription_id: int, now: datetime) -> Done:
 
 _REASONS = {
     Confirmation.DONE: "the reader confirmed by replying",
+    Confirmation.AGAIN: "the reader says that our mails are read",
     Confirmation.ALREADY: "the reader had confirmed before",
     Confirmation.OUTDATED: "the reader left after asking; only a fresh request counts",
     Confirmation.SUPPRESSED: "the address gets no mail",
@@ -58,7 +59,7 @@ def confirm(session: Session, consent_id: int, reply: Message, author: Address |
         wording = " ".join(question(asked.language, publication.names, edition.label))
     confirmed = subscription.confirm(session, consent_id, wording=wording, source=SOURCE, network="", now=now)
     _queue(session, confirmed.owed, now)
-    effect = Effect.CONFIRMED if confirmed.outcome is Confirmation.DONE else Effect.NOTHING
+    effect = Effect.CONFIRMED if confirmed.outcome in subscription.COUNTS else Effect.NOTHING
     return Done(effect=effect, reason=_REASONS[confirmed.outcome], queued=confirmed.owed is not None)
 
 

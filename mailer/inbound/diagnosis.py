@@ -157,7 +157,8 @@ _STAGES = tuple(
     for stage, pattern in (
         (
             Stage.RCPT,
-            r"in reply to RCPT TO|(after|for|our|in|following|sent:?|>>>|<<<|-->) RCPT (TO|command)|\[RCPT_TO\]|does not like recipient",
+            r"in reply to RCPT TO|(after|for|our|in|following|sent:?|>>>|<<<|-->) RCPT (TO|command)|\[RCPT_TO\]"
+            r"|does not like recipient",
         ),
         (
             Stage.MAIL,

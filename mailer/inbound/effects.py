@@ -83,6 +83,7 @@ class Effects:
 
     def __init__(self, *, settings: Settings, database: Database, tokens: Tokens, clock: Clock) -> None:
         self._settings, self._database, self._tokens, self._clock = settings, database, tokens, clock
+        self._warned = set[int]()  # issues
 
     def take(self, letter: Letter) -> Taken:
         """Does what the mail calls for; when it returns, that is committed.
@@ -121,6 +122,7 @@ class Effects:
         if taken.arrival_id is not None:
             level = logging.WARNING if letter.flaw else logging.INFO
             log.log(level, "mail %d came in: %s, %s", taken.arrival_id, taken.effect, printable(taken.reason))
+            self._warn_if_many(taken)
             self._stop_if_too_much(taken)
         return taken
 
@@ -221,6 +223,19 @@ class Effects:
         if issue is None or issue.id is None or issue.status is not IssueStatus.SENDING or issue.halted_at:
             return None, None, None
         return breaker.too_much(session, issue.id), delivery.message_id, issue.id
+
+    def _warn_if_many(self, taken: Taken) -> None:
+        """One line an issue, long before it is paused: somebody should look at who is mailed."""
+        if taken.delivery_id is None or taken.effect is not Effect.COMPLAINED:
+            return
+        with self._database.read() as session:
+            issue_id = session.get_one(Delivery, taken.delivery_id).issue_id
+            if issue_id is None or issue_id in self._warned:
+                return
+            if why := breaker.warning(session, issue_id):
+                self._warned.add(issue_id)
+                slug = session.get_one(Issue, issue_id).slug
+                log.warning("issue %s: %s", slug, why, extra={"action": "complaints"})
 
     def _first_of_its_kind(self, session: Session, found: _Read) -> Arrival | None:
         """The row of this mail; None where it came before."""

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from sqlmodel import Session, select
 
+from mailer.delivery import patience
 from mailer.delivery.ledger import returning
+from mailer.delivery.patience import OURS
 from mailer.inbound.done import Done
 from mailer.inbound.incoming import Action, Category, Effect, Incoming, Recipient
-from mailer.inbound.patience import OURS, lost
 from mailer.subscribers import suppression
 from mailer.subscribers.address import AddressError, parse
 from mailer.tables import Arrival, Delivery, Subscriber, Subscription, SuppressionReason
@@ -61,15 +62,13 @@ def _why_dead(
     """Suppresses the reader where the address is given up. Returns why, None where it is not."""
     if reader is None or delivery.subscription_id is None or reader.id is None:
         return None
-    if verdict.permanent and certain and verdict.category is Category.UNKNOWN_USER:
-        why: str | None = "unknown user"
-    else:
+    if not (verdict.permanent and certain and verdict.category is Category.UNKNOWN_USER):
         arrival.delivery_id, arrival.category, arrival.effect = delivery.id, verdict.category, Effect.BOUNCED
         session.flush()  # it counts
-        why = lost(session, reader.id, now)
-    if why:
-        note = f"{why}: {verdict.diagnostic}" if verdict.diagnostic else why
-        suppression.dead_address(session, delivery.subscription_id, SuppressionReason.BOUNCE, note, now)
+        return patience.weigh(session, delivery.subscription_id, now, verdict.diagnostic or "")
+    why = "unknown user"
+    note = f"{why}: {verdict.diagnostic}" if verdict.diagnostic else why
+    suppression.dead_address(session, delivery.subscription_id, SuppressionReason.BOUNCE, note, now)
     return why
 
 

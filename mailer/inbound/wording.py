@@ -67,7 +67,8 @@ INTRODUCTION = _any(
     r"transcript of (the )?session follows|transcript of the attempts",
     r"not a? ?member of this mailing list|duplicated message-id in",
     r"fehler bei der (nachrichten)?zustellung|échec de (la )?remise|recapito non riuscito|impossibile recapitare",
-    r"error de entrega|falha na entrega|a entrega falhou|bezorging (is )?mislukt|dostarczenie nie powiodło|nie można dostarczyć",
+    r"error de entrega|falha na entrega|a entrega falhou|bezorging (is )?mislukt|dostarczenie nie powiodło"
+    r"|nie można dostarczyć",
     r"leverans(en)? misslyckades|kunde inte levereras|leveringen mislykkedes|doručení se nezdařilo|nelze doručit",
     r"kézbesítés(e)? (sikertelen|nem sikerült)|teslim (edilemedi|başarısız)|не вдалося доставити|сбой доставки",
     r"无法(发送|投递|送达)到|的配信に失敗|传递失败",
@@ -85,7 +86,8 @@ RETURNED = _any(
     r"^[ \t]*(the )?original (message|mail)( headers?)?( as)? (follows|was|is attached)\b(?! received)",
     r"^[ \t]*original message headers?:|^message headers? follow|^[ \t]*included is a copy of|^-+ ?original message",
     r"^[ \t]*below is a copy of the|^[ \t]*(here is|this is) (a|your) (copy|original) (of )?(the|your|message)",
-    r"^[ \t]*-*[ \t]*(ab hier folgt|(ursprüngliche|original)[- ]?(nachricht|mail)|message d'origine|исходное сообщение|以下是原)",
+    r"^[ \t]*-*[ \t]*(ab hier folgt|(ursprüngliche|original)[- ]?(nachricht|mail)|message d'origine|исходное сообщение"
+    r"|以下是原)",
     r"^(received|return-path|message-id|dkim-signature|arc-seal|x-google-\S+|delivered-to|x-received)[ \t]*:",
     r"^[ \t]*content-type:[ \t]*(message/(rfc822|global|partial)|text/rfc822-headers)",
 )

@@ -88,10 +88,37 @@ def goodbye(words: Words, about: About) -> Letter:
     )
 
 
+def warning(words: Words, about: About) -> Letter:
+    """Says that mails to the reader failed, and asks whether they are read."""
+    name = _name(words, about)
+    reply = [words.gettext("If the page does not open, simply reply to this mail and say yes.")]
+    return Letter(
+        subject=words.gettext("Do our mails reach you? {name}", name=name),
+        heading=words.gettext("Our mails to you keep coming back"),
+        before=[
+            words.gettext("Several mails of “{name}” could not be delivered to this address.", name=name),
+            words.gettext("Often the mailbox is full: then it helps to delete old mail or to empty the spam folder."),
+            words.gettext("Your edition: {edition}.", edition=about.edition),
+        ],
+        button=words.gettext("Yes, keep sending"),
+        url=about.confirm,
+        announced=words.gettext("To keep your subscription, open this link:"),
+        after=[
+            *(reply if about.by_reply else []),
+            words.gettext(
+                "If this mail reached you without trouble, you need not do anything."
+                " If the next ones come back as well, we stop sending until you subscribe again."
+            ),
+        ],
+        unsubscribe=about.unsubscribe,
+    )
+
+
 LETTERS: Mapping[str, Callable[[Words, About], Letter]] = {
     "confirmation": confirmation,
     "welcome": welcome,
     "goodbye": goodbye,
+    "warning": warning,
 }
 """Each kind of automatic mail and what writes it."""
 

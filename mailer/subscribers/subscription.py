@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from mailer.subscribers.address import Address
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
-from mailer.subscribers.suppression import is_suppressed
+from mailer.subscribers.suppression import is_suppressed, lift
 from mailer.tables import (
     Consent,
     ConsentEvent,
@@ -24,6 +24,7 @@ from mailer.tables import (
     Edition,
     Subscriber,
     Subscription,
+    SuppressionReason,
 )
 
 # Ask
@@ -64,7 +65,7 @@ def request(
     So nothing is written that no mail answers: not for a suppressed address, and not within `window` of the last
     automatic mail to it. Who is already confirmed is owed a welcome again, for one who forgot.
     """
-    if is_suppressed(session, address_hash, edition.publication_id):
+    if is_suppressed(session, address_hash, edition.publication_id, for_good=True):
         return Requested(owed=None)
     subscriber = _subscriber(session, address, address_hash, now)
     if _was_written_to(session, subscriber, since=now - window):
@@ -140,6 +141,22 @@ def _was_written_to(session: Session, subscriber: Subscriber, *, since: datetime
     return session.exec(written.limit(1)).first() is not None
 
 
+def ask_again(session: Session, subscription_id: int, now: datetime) -> Owed | None:
+    """Mails to a reader fail: are they still read? None where there is nobody to ask.
+
+    The request is our own, and confirmed like any other. It takes nothing away from the reader that does not answer.
+    """
+    row = _row(session, subscription_id, lock=True)
+    if row is None or row[0].status is not SubscriptionStatus.CONFIRMED:
+        return None
+    subscription, subscriber = row
+    consent = _consent(
+        session, subscription, ConsentEvent.REQUESTED, now, wording="", source="mailer: mails failed", network=""
+    )
+    session.flush()
+    return Owed(kind=DeliveryKind.WARNING, subscription=subscription, subscriber=subscriber, consent_id=_id(consent))
+
+
 # Confirm
 
 
@@ -147,6 +164,7 @@ class Confirmation(enum.StrEnum):
     """What came of acting on a confirm link."""
 
     DONE = "done"  #: subscribed by this act
+    AGAIN = "again"  #: was subscribed, was asked whether mails are read, and says so
     ALREADY = "already"  #: was subscribed before
     OUTDATED = "outdated"  #: the reader left after asking; only a fresh request counts
     SUPPRESSED = "suppressed"  #: the address gets no mail
@@ -178,14 +196,19 @@ def confirm(
     """
     found = _requested(session, consent_id, lock=True)
     outcome, subscription = _standing(session, found)
-    if found is None or subscription is None or outcome is not Confirmation.DONE:
+    if found is None or subscription is None or outcome not in COUNTS:
         return Confirmed(outcome=outcome, subscription=subscription)
+    lift(session, found[2].address_hash, reason=SuppressionReason.UNREACHABLE, by="reader", now=now)
+    if subscription.status is SubscriptionStatus.SUPPRESSED:
+        _move(session, subscription, SubscriptionEvent.REQUEST, now)
     _move(session, subscription, SubscriptionEvent.CONFIRM, now)
     consent = _consent(
         session, subscription, ConsentEvent.CONFIRMED, now, wording=wording, source=source, network=network
     )
     consent.request_id, consent.language = consent_id, language or subscription.language
     session.flush()
+    if outcome is Confirmation.AGAIN:
+        return Confirmed(outcome=outcome, subscription=subscription)
     owed = Owed(kind=DeliveryKind.WELCOME, subscription=subscription, subscriber=found[2], consent_id=_id(consent))
     return Confirmed(outcome=outcome, subscription=subscription, owed=owed)
 
@@ -212,23 +235,29 @@ def _standing(session: Session, found: _Request | None) -> tuple[Confirmation, S
     if found is None:
         return Confirmation.UNKNOWN, None
     requested, subscription, subscriber = found
-    if is_suppressed(session, subscriber.address_hash, _publication_id(session, subscription)):
+    publication_id = _publication_id(session, subscription)
+    if is_suppressed(session, subscriber.address_hash, publication_id, for_good=True):
         return Confirmation.SUPPRESSED, subscription
-    if _left_after(session, requested) or subscription.status not in _CONFIRMABLE:
+    if _came_after(session, requested, ConsentEvent.LEFT):
         return Confirmation.OUTDATED, subscription
-    return _CONFIRMABLE[subscription.status], subscription
+    if subscription.status is SubscriptionStatus.CONFIRMED:
+        asked_again = not _came_after(session, requested, ConsentEvent.CONFIRMED)
+        return Confirmation.AGAIN if asked_again else Confirmation.ALREADY, subscription
+    held = subscription.status is SubscriptionStatus.SUPPRESSED and is_suppressed(
+        session, subscriber.address_hash, publication_id
+    )
+    done = held or subscription.status is SubscriptionStatus.PENDING
+    return Confirmation.DONE if done else Confirmation.OUTDATED, subscription
 
 
-_CONFIRMABLE = {
-    SubscriptionStatus.PENDING: Confirmation.DONE,
-    SubscriptionStatus.CONFIRMED: Confirmation.ALREADY,
-}
+COUNTS = frozenset({Confirmation.DONE, Confirmation.AGAIN})
+"""What there is a button for."""
 
 
-def _left_after(session: Session, requested: Consent) -> bool:
+def _came_after(session: Session, requested: Consent, event: ConsentEvent) -> bool:
     later = select(Consent.id).where(
         Consent.subscription_id == requested.subscription_id,
-        Consent.event == ConsentEvent.LEFT,
+        Consent.event == event,
         col(Consent.id) > requested.id,
     )
     return session.exec(later.limit(1)).first() is not None

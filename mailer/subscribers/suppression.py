@@ -32,20 +32,26 @@ def suppress(
     session: Session, subscriber: Subscriber, reason: SuppressionReason, *, note: str, by: str, now: datetime
 ) -> None:
     """Puts the subscriber's address on the list for every publication, and ends its subscriptions."""
-    if not _is_listed(session, subscriber.address_hash):
+    for_good = reason is not SuppressionReason.UNREACHABLE
+    if not _is_listed(session, subscriber.address_hash, for_good=for_good):
         _add(session, subscriber.address_hash, subscriber.address, reason, note=note, by=by, now=now)
     for subscription in session.exec(select(Subscription).where(Subscription.subscriber_id == subscriber.id)):
         subscription.status = advance(subscription.status, SubscriptionEvent.SUPPRESS)
         subscription.changed_at = now
 
 
-def _is_listed(session: Session, address_hash: str) -> bool:
+def _is_listed(session: Session, address_hash: str, *, for_good: bool) -> bool:
     listed = select(Suppression.id).where(
         Suppression.address_hash == address_hash,
         col(Suppression.lifted_at).is_(None),
         col(Suppression.publication_id).is_(None),
+        *_which(for_good),
     )
     return session.exec(listed).first() is not None
+
+
+def _which(for_good: bool) -> list[sa.ColumnElement[bool]]:
+    return [col(Suppression.reason) != SuppressionReason.UNREACHABLE] if for_good else []
 
 
 def _add(
@@ -69,7 +75,7 @@ def list_address(
     now: datetime,
 ) -> bool:
     """Puts an address on the list, whether it reads us or not. False where it stood there."""
-    if _is_listed(session, address_hash):
+    if _is_listed(session, address_hash, for_good=reason is not SuppressionReason.UNREACHABLE):
         return False
     subscriber = session.exec(select(Subscriber).where(Subscriber.address_hash == address_hash)).one_or_none()
     if subscriber is not None:
@@ -117,11 +123,12 @@ def _was_never_confirmed(session: Session, subscriber: Subscriber) -> bool:
     return statuses <= {SubscriptionStatus.PENDING} and session.exec(confirmations).first() is None
 
 
-def is_suppressed(session: Session, address_hash: str, publication_id: int) -> bool:
-    """Whether mail of this publication to this address is held back."""
+def is_suppressed(session: Session, address_hash: str, publication_id: int, *, for_good: bool = False) -> bool:
+    """Whether mail of this publication to this address is held back; `for_good`: by what no confirmation lifts."""
     listed = select(Suppression.id).where(
         Suppression.address_hash == address_hash,
         col(Suppression.lifted_at).is_(None),
         sa.or_(col(Suppression.publication_id).is_(None), col(Suppression.publication_id) == publication_id),
+        *_which(for_good),
     )
     return session.exec(listed).first() is not None

@@ -12,7 +12,7 @@ from mailer.delivery import automatic
 from mailer.rendering.words import words
 from mailer.subscribers import address, subscription
 from mailer.subscribers.address import Address, AddressError
-from mailer.subscribers.subscription import Confirmation, Confirmed, Owed
+from mailer.subscribers.subscription import COUNTS, Confirmation, Confirmed, Owed
 from mailer.tables import Edition
 from mailer.tokens import Purpose
 from mailer.web import wording
@@ -95,7 +95,7 @@ def ask_to_confirm(link: TheMailedLink) -> Response:
         consent_id = link.read(session, Purpose.CONFIRM, of_consent_id)
         foreseen = subscription.foresee(session, consent_id)
         standing = of_subscription(session, foreseen.subscription)
-    if foreseen.outcome is not Confirmation.DONE or standing is None:
+    if foreseen.outcome not in COUNTS or standing is None:
         return _outcome_page(link, foreseen, standing)
     language = link.language(standing)
     question = wording.confirmation(words(language), standing.place, standing.edition.label)
@@ -129,6 +129,6 @@ def _confirmation(link: MailedLink, standing: Standing | None) -> str:
 
 
 def _outcome_page(link: MailedLink, confirmed: Confirmed, standing: Standing | None) -> Response:
-    if confirmed.outcome in (Confirmation.DONE, Confirmation.ALREADY):
+    if confirmed.outcome in COUNTS or confirmed.outcome is Confirmation.ALREADY:
         return link.page("subscribed.html", standing)
     return LinkProblem(link, confirmed.outcome, standing, 410).response()

@@ -163,6 +163,7 @@ def upgrade() -> None:
                 "complaint",
                 "operator",
                 "erased",
+                "unreachable",
                 name="reason",
                 native_enum=False,
                 create_constraint=True,
@@ -295,6 +296,7 @@ def upgrade() -> None:
                 "welcome",
                 "goodbye",
                 "forward",
+                "warning",
                 "test",
                 name="kind",
                 native_enum=False,
@@ -335,7 +337,7 @@ def upgrade() -> None:
         sa.Column("changed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.CheckConstraint(
             "kind = 'issue' OR kind = 'confirmation' OR kind = 'welcome' OR kind = 'goodbye' OR "
-            "kind = 'forward' OR kind = 'test'",
+            "kind = 'forward' OR kind = 'warning' OR kind = 'test'",
             name=op.f("ck_delivery_kind"),
         ),
         sa.CheckConstraint(

@@ -17,6 +17,7 @@ from mailer.subscribers.address import parse
 from mailer.tables import (
     Arrival,
     Delivery,
+    DeliveryKind,
     Edition,
     Issue,
     Publication,
@@ -69,6 +70,13 @@ class Inbound:
     def arrivals(self) -> list[Arrival]:
         with self.app.database.read() as session:
             return list(session.exec(select(Arrival).order_by(col(Arrival.id))))
+
+    @property
+    def warnings(self) -> list[int]:
+        """The deliveries that ask a reader whether our mails are read."""
+        with self.app.database.read() as session:
+            asked = select(Delivery.id).where(Delivery.kind == DeliveryKind.WARNING).order_by(col(Delivery.id))
+            return [each for each in session.exec(asked) if each is not None]
 
     def kept(self, arrival_id: int) -> bytes:
         """The octets of a mail in the quarantine."""

@@ -3,12 +3,17 @@
 import logging
 
 import pytest
+from sqlmodel import select
 
 from mailer.delivery.log import LogFilter, entries
 from mailer.delivery.states import DeliveryStatus
+from mailer.delivery.tally import many_complaints
+from mailer.inbound.effects import Letter
 from mailer.inbound.incoming import Category, Effect
+from mailer.subscribers import subscription, suppression
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import SuppressionReason
+from mailer.subscribers.subscription import Confirmation, Confirmed
+from mailer.tables import Subscription, Suppression, SuppressionReason
 from mailer.tokens import Purpose
 from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
@@ -156,23 +161,114 @@ def test_what_is_in_doubt_waits_for_a_second_failure(
     assert inbound.take(octets, inbound.bounce_address(delivery_id)).effect is Effect.SUPPRESSED
 
 
-def test_a_full_mailbox_is_given_up_after_five_weeks(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+def weeks_of_a_full_mailbox(inbound: Inbound, sent: Sent, clock: HandedClock, weeks: int) -> list[Effect]:
+    """What each week's issue did that comes back; so does the question whether our mails are read."""
     effects = []
-    for week in range(5):
-        (delivery_id,) = sent(READER)
-        effects.append(inbound.take(report(FULL, subject=f"{week}"), inbound.bounce_address(delivery_id)).effect)
+    for _ in range(weeks):
+        ids = sent(READER)
+        for delivery_id in ids:
+            effects.append(bounced(inbound, delivery_id, f"{clock()}"))
+        for asked in inbound.warnings:
+            bounced(inbound, asked, f"asked {asked} {clock()}")
         clock.pass_(days=7)
+        if not ids:
+            break
+    return effects
+
+
+def bounced(inbound: Inbound, delivery_id: int, subject: str) -> Effect:
+    return inbound.take(report(FULL, subject=subject), inbound.bounce_address(delivery_id)).effect
+
+
+def test_a_full_mailbox_is_given_up_after_five_weeks_and_a_question(
+    inbound: Inbound, sent: Sent, clock: HandedClock
+) -> None:
+    effects = weeks_of_a_full_mailbox(inbound, sent, clock, 7)
     assert effects == [Effect.BOUNCED] * 4 + [Effect.SUPPRESSED]
     (listed,) = inbound.suppressions
     assert listed.note.startswith("5 mails in a row failed since 2026-11-20, the last one: mailbox full")
+    assert listed.reason is SuppressionReason.UNREACHABLE
+    assert len(inbound.warnings) == 1
+
+
+def test_a_question_that_arrives_clears_the_score(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+    for _ in range(6):
+        (delivery_id,) = sent(READER)
+        assert bounced(inbound, delivery_id, f"{clock()}") is Effect.BOUNCED
+        clock.pass_(days=7)
+    assert len(inbound.warnings) == 1
+    assert inbound.suppressions == []
+
+
+def test_a_reader_is_asked_once_in_thirty_days(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+    for _ in range(3 * 29):
+        (delivery_id,) = sent(READER)
+        bounced(inbound, delivery_id, f"{clock()}")
+        clock.pass_(hours=8)
+    assert len(inbound.warnings) == 1
+
+
+def test_nobody_is_given_up_who_was_not_asked(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+    ids = []
+    for _ in range(5):
+        ids += sent(READER)
+        clock.pass_(days=4)
+    for delivery_id in ids:  # all at once, after the mails
+        assert bounced(inbound, delivery_id, f"{delivery_id}") is Effect.BOUNCED
+    assert inbound.suppressions == []
+
+
+def test_a_reader_who_says_that_mails_are_read_begins_anew(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+    weeks_of_a_full_mailbox(inbound, sent, clock, 4)
+    assert confirm(inbound, inbound.warnings[0]).outcome is Confirmation.AGAIN
+    assert weeks_of_a_full_mailbox(inbound, sent, clock, 4) == [Effect.BOUNCED] * 4
+    assert inbound.suppressions == []
+
+
+def test_a_reader_who_was_given_up_comes_back_by_the_button(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+    weeks_of_a_full_mailbox(inbound, sent, clock, 6)
+    asked = inbound.delivery(inbound.warnings[0])
+    assert asked.subscription_id is not None
+    assert inbound.reader(asked.subscription_id).status is SubscriptionStatus.SUPPRESSED
+    assert confirm(inbound, inbound.warnings[0]).outcome is Confirmation.DONE
+    assert inbound.reader(asked.subscription_id).status is SubscriptionStatus.CONFIRMED
+    assert [each.lifted_by for each in inbound.suppressions] == ["reader"]
+
+
+def test_a_complaint_is_not_taken_back_by_the_button(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
+    weeks_of_a_full_mailbox(inbound, sent, clock, 3)
+    (delivery_id,) = sent(READER)
+    inbound.take(about(inbound, delivery_id, "Feedback-Type: abuse"), f"fbl@{DOMAIN}", "loop@far.example")
+    assert confirm(inbound, inbound.warnings[0]).outcome is Confirmation.SUPPRESSED
+
+
+def test_what_failed_before_a_suppression_was_lifted_does_not_count(
+    inbound: Inbound, sent: Sent, clock: HandedClock
+) -> None:
+    weeks_of_a_full_mailbox(inbound, sent, clock, 6)
+    with inbound.app.database.write() as session:
+        (listed,) = session.exec(select(Suppression))
+        suppression.lift(session, listed.address_hash, by="operator", now=clock())
+        for subscription_ in session.exec(select(Subscription)):
+            subscription_.status = SubscriptionStatus.CONFIRMED
+    assert weeks_of_a_full_mailbox(inbound, sent, clock, 4) == [Effect.BOUNCED] * 4
+
+
+def confirm(inbound: Inbound, warning_id: int) -> Confirmed:
+    """The button in the question."""
+    consent_id = inbound.delivery(warning_id).consent_id
+    assert consent_id is not None
+    with inbound.app.database.write() as session:
+        return subscription.confirm(session, consent_id, wording="", source="link", network="", now=inbound.app.clock())
 
 
 def test_one_mail_that_arrives_clears_the_score(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:
     for week in range(8):
         (delivery_id,) = sent(READER)
         if week != 4:
-            octets = report(FULL, subject=f"{week}")
-            assert inbound.take(octets, inbound.bounce_address(delivery_id)).effect is Effect.BOUNCED
+            assert bounced(inbound, delivery_id, f"{week}") is Effect.BOUNCED
+            for asked in inbound.warnings:
+                bounced(inbound, asked, f"asked {asked} {week}")
         clock.pass_(days=7)
     assert inbound.suppressions == []
 
@@ -308,3 +404,23 @@ def test_a_complaint_of_another_kind_alarms_and_costs_nobody(
     assert inbound.take(about(inbound, delivery_id, "Feedback-Type: virus"), f"fbl@{DOMAIN}").effect is Effect.ALARM
     assert inbound.suppressions == []
     assert any(each.levelno == logging.ERROR for each in caplog.records)
+
+
+def test_complaints_above_one_in_a_thousand_are_a_line_in_the_log_once_an_issue(
+    inbound: Inbound, sent: Sent, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = sent(*(f"r{each}@far.example" for each in range(5)))
+    effects = inbound.effects
+    for number, delivery_id in enumerate(ids[:4]):
+        octets = about(inbound, delivery_id, "Feedback-Type: abuse", f"Version: {number}")
+        effects.take(Letter(octets=octets, road="receiver", recipient=f"fbl@{DOMAIN}", sender="loop@far.example"))
+        said = [each.getMessage() for each in caplog.records if "complained, more than 0.1%" in each.getMessage()]
+        assert len(said) == (0 if number == 0 else 1)
+    assert said[0].endswith(": 2 of 5 readers complained, more than 0.1%")
+
+
+@pytest.mark.parametrize(
+    ("complained", "left", "said"), [(1, 10, False), (2, 1999, True), (2, 2000, False), (3, 2000, True), (0, 0, False)]
+)
+def test_a_lone_complaint_and_one_in_a_thousand_are_no_trouble(complained: int, left: int, said: bool) -> None:
+    assert bool(many_complaints(complained, left)) is said

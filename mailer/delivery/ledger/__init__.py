@@ -19,7 +19,7 @@ readers, putting a statement together costs more than the database needs for it.
 from mailer.delivery.ledger.claiming import Claim, LeaseLost, claim, has_due
 from mailer.delivery.ledger.ending import is_finished, withdraw_issue
 from mailer.delivery.ledger.enqueuing import count_readers, enqueue_issue
-from mailer.delivery.ledger.recording import Answer, record
+from mailer.delivery.ledger.recording import Answer, record, refused_among
 from mailer.delivery.ledger.uncertain import (
     MAY_RESEND,
     RESEND_AFTER,
@@ -45,6 +45,7 @@ __all__ = [
     "left_open",
     "orphan",
     "record",
+    "refused_among",
     "resend",
     "settle_uncertain",
     "withdraw_issue",

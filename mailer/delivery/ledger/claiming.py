@@ -25,7 +25,7 @@ from mailer.delivery.states import DeliveryEvent
 from mailer.errors import MailerError
 from mailer.issues.states import IssueStatus
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import DeliveryKind, Forward, Issue, Quarantine, Suppression, metadata
+from mailer.tables import DeliveryKind, Forward, Issue, Quarantine, Suppression, SuppressionReason, metadata
 
 _edition = metadata.tables["edition"]
 _subscription = metadata.tables["subscription"]
@@ -206,10 +206,16 @@ _WANTED = {
     DeliveryKind.WELCOME: {SubscriptionStatus.CONFIRMED},
     DeliveryKind.CONFIRMATION: {SubscriptionStatus.PENDING},
     DeliveryKind.GOODBYE: {SubscriptionStatus.CONFIRMED},
+    DeliveryKind.WARNING: {SubscriptionStatus.CONFIRMED},
 }
 
 _suppressed = sa.exists().where(
-    col(Suppression.address_hash) == _subscriber.c.address_hash, holds(_edition.c.publication_id)
+    col(Suppression.address_hash) == _subscriber.c.address_hash,
+    holds(_edition.c.publication_id),
+    sa.or_(
+        DELIVERY.c.kind != DeliveryKind.CONFIRMATION,
+        col(Suppression.reason) != SuppressionReason.UNREACHABLE,  # by this mail the reader takes it back
+    ),
 )
 _agreed = sa.or_(
     *(sa.and_(DELIVERY.c.kind == kind, is_one_of(_subscription.c.status, wanted)) for kind, wanted in _WANTED.items())

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from mailer.delivery.ledger.claiming import Claim, LeaseLost
-from mailer.delivery.ledger.moving import ATTEMPT, IDS, WORKER, among, execute, listed, move
+from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, IDS, WORKER, among, execute, listed, move
 from mailer.delivery.ledger.statements import Statement
 from mailer.delivery.ledger.uncertain import RESEND_AFTER, apply_policy
 from mailer.delivery.reply import GIVE_UP_AFTER, Action, Consequence, Reply, wait
@@ -103,6 +103,16 @@ def _next(answer: Answer, tries: Mapping[int, _Tries]) -> tuple[DeliveryEvent, d
     if due_at > tried.first_at + GIVE_UP_AFTER and not answer.action.alarm:  # what is ours to mend costs nobody
         return DeliveryEvent.REFUSE, None
     return event, due_at
+
+
+def refused_among(session: Session, delivery_ids: Sequence[int]) -> list[int]:
+    """Those of these deliveries that are refused for good."""
+    if not delivery_ids:
+        return []
+    return list(execute(session, _REFUSED, {"ids": listed(delivery_ids)}).scalars())
+
+
+_REFUSED = sa.select(DELIVERY.c.id).where(AMONG_IDS, DELIVERY.c.status == DeliveryStatus.REFUSED)
 
 
 def _were_taken_over(session: Session, answers: Sequence[Answer]) -> bool:

@@ -228,14 +228,17 @@ class Effects:
         """One line an issue, long before it is paused: somebody should look at who is mailed."""
         if taken.delivery_id is None or taken.effect is not Effect.COMPLAINED:
             return
-        with self._database.read() as session:
-            issue_id = session.get_one(Delivery, taken.delivery_id).issue_id
-            if issue_id is None or issue_id in self._warned:
-                return
-            if why := breaker.warning(session, issue_id):
-                self._warned.add(issue_id)
+        try:
+            with self._database.read() as session:
+                issue_id = session.get_one(Delivery, taken.delivery_id).issue_id
+                if issue_id is None or issue_id in self._warned or not (why := breaker.warning(session, issue_id)):
+                    return
                 slug = session.get_one(Issue, issue_id).slug
-                log.warning("issue %s: %s", slug, why, extra={"action": "complaints"})
+        except DatabaseError as problem:
+            log.error("database: %s", problem, extra={"action": "complaints"})
+            return
+        self._warned.add(issue_id)
+        log.warning("issue %s: %s", slug, why, extra={"action": "complaints"})
 
     def _first_of_its_kind(self, session: Session, found: _Read) -> Arrival | None:
         """The row of this mail; None where it came before."""

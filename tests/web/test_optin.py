@@ -7,12 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlmodel import select
 from starlette.testclient import TestClient
 
 from mailer.app import App
+from mailer.delivery import ledger as ledger_
+from mailer.subscribers import subscription, suppression
 from mailer.subscribers.address import hash, parse
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import ConsentEvent, DeliveryKind, Subscription, Suppression, SuppressionReason
+from mailer.tables import ConsentEvent, DeliveryKind, Subscriber, Subscription, Suppression, SuppressionReason
 from mailer.tokens import Purpose
 from tests.conftest import HandedClock
 from tests.web.conftest import ORIGIN, Ledger, form
@@ -265,3 +268,71 @@ def test_the_pages_of_a_link_can_be_read_in_the_other_languages(client: TestClie
     assert '<a href="?language=be" lang="be" hreflang="be">Беларуская</a>' in page
     assert '<html lang="be">' in client.get(ledger.confirm_path() + "?language=be").text
     assert '<html lang="ru">' in client.get(ledger.confirm_path() + "?language=xx").text
+
+
+# Who was asked whether mails are read
+
+
+def test_the_button_of_the_question_keeps_a_reader(
+    client: TestClient, app: App, ledger: Ledger, confirmed: Subscription
+) -> None:
+    path = asked_again(app, confirmed)
+    assert "<button" in client.get(path).text
+    before = len(ledger.consents())
+    answer = client.post(path)
+    assert (answer.status_code, SAYS["ru"][1] in answer.text) == (200, True)
+    assert len(ledger.consents()) == before + 1
+    assert ledger.consents()[-1].event is ConsentEvent.CONFIRMED
+    assert "<button" not in client.get(path).text
+
+
+def test_a_reader_who_was_given_up_comes_back_by_the_form(
+    client: TestClient, app: App, ledger: Ledger, confirmed: Subscription, clock: HandedClock
+) -> None:
+    given_up(app, confirmed, SuppressionReason.UNREACHABLE)
+    clock.pass_(hours=1)
+    client.post("/subscribe", data=form())
+    client.post(ledger.confirm_path())
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.CONFIRMED
+    with app.database.read() as session:
+        assert session.exec(select(Suppression.lifted_by)).all() == ["reader"]
+
+
+def test_the_confirmation_of_a_reader_who_was_given_up_is_sent(
+    client: TestClient, app: App, ledger: Ledger, confirmed: Subscription, clock: HandedClock, worker_id: int
+) -> None:
+    given_up(app, confirmed, SuppressionReason.UNREACHABLE)
+    clock.pass_(hours=1)
+    client.post("/subscribe", data=form())
+    with app.database.write() as session:
+        claims = ledger_.claim(session, worker_id=worker_id, relay="relay", limit=10, now=clock())
+    assert ledger.mails()[-1].id in [claim.delivery_id for claim in claims]
+
+
+@pytest.mark.parametrize("reason", sorted(set(SuppressionReason) - {SuppressionReason.UNREACHABLE}))
+def test_no_other_suppression_is_lifted_by_asking(
+    client: TestClient, app: App, ledger: Ledger, confirmed: Subscription, clock: HandedClock, reason: SuppressionReason
+) -> None:
+    path = asked_again(app, confirmed)
+    given_up(app, confirmed, reason)
+    clock.pass_(hours=1)
+    mails = len(ledger.mails())
+    client.post("/subscribe", data=form())
+    assert len(ledger.mails()) == mails
+    assert client.post(path).status_code == 410
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.SUPPRESSED
+
+
+def asked_again(app: App, reader: Subscription) -> str:
+    """The path behind the question's button."""
+    assert reader.id is not None
+    with app.database.write() as session:
+        owed = subscription.ask_again(session, reader.id, app.clock())
+    assert owed is not None
+    return f"/c/{app.tokens.make(Purpose.CONFIRM, owed.consent_id)}"
+
+
+def given_up(app: App, reader: Subscription, reason: SuppressionReason) -> None:
+    with app.database.write() as session:
+        subscriber = session.get_one(Subscriber, reader.subscriber_id)
+        suppression.suppress(session, subscriber, reason, note="", by="mailer", now=app.clock())

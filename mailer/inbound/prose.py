@@ -79,6 +79,7 @@ _OPENING = re.compile(
     rf"[*•·\"'-]{{0,3}}[ \t]*(?:Recipient: ?)?<?(?:mailto:)?"
     rf"(?P<address>{ADDRESS})>?(?P<rest>.*)$"
 )
+_BRACKETED = re.compile(rf"[ \t]+<(?P<address>{ADDRESS})>:")
 _LABELLED = re.compile(
     r"(?:\b(?:to|for|recipient|address|user ?id|attempts|mailbox|smtp|generated from|deliver(?:ing)?|failed|list|in|of"
     r"|пользователю|адрес\w*|адресату|получател\w+|无法(?:发送|投递|送达)到|收件人|宛先)|[::]\s)"
@@ -110,7 +111,8 @@ def _opening(lines: list[str]) -> dict[str, str]:
         indent = len(found.group("indent").expandtabs()) if found else 0
         if found and (deepest is None or indent <= deepest):
             deepest = indent if deepest is None else deepest
-            address = found.group("address").rstrip(".-")
+            bracketed = _BRACKETED.match(found.group("rest"))  # then what came before is a name
+            address = (bracketed or found).group("address").rstrip(".-")
             current = spelled.setdefault(address.casefold(), address)
             said.setdefault(current, [])
             transcript = found.group("code") is not None

@@ -21,6 +21,7 @@ COMMANDS = {
     "issue": "mailer.cli.issue:commands",
     "bounce": "mailer.cli.bounce:commands",
     "inbound": "mailer.cli.inbound:commands",
+    "subscribers": "mailer.cli.subscribers:commands",
     "suppression": "mailer.cli.suppression:commands",
     "dkim": "mailer.cli.dkim:commands",
     "user": "mailer.cli.user:commands",

@@ -1,6 +1,8 @@
-"""What commands on an installation need: the installation itself, the log, the loop, one way to print times."""
+"""What commands on an installation need: the installation itself, the log, the loop, addresses that were typed, one way
+to print times."""
 
 import asyncio
+import getpass
 import logging
 import signal
 from collections.abc import Callable, Coroutine
@@ -11,7 +13,10 @@ from zoneinfo import ZoneInfo
 import typer
 
 from mailer.app import App, assemble
+from mailer.errors import MailerError
 from mailer.settings import load
+from mailer.subscribers import address
+from mailer.subscribers.address import Address, AddressError
 
 try:
     import uvloop
@@ -57,3 +62,24 @@ def on_signals(stop: Callable[[], None]) -> None:
 def local(moment: datetime | None, zone: str) -> str:
     """A moment where a person reads it: in the publication's zone, to the minute."""
     return moment.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M") if moment else "-"
+
+
+def who() -> str:
+    """The system's user: who has a shell here needs no account of ours."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "operator"
+
+
+def parsed(text: str, where: str = "") -> Address:
+    """An address that was typed. Raises MailerError, which begins with `where`."""
+    try:
+        return address.parse(text)
+    except AddressError as error:
+        raise MailerError(f"{where}{text!r}: {error}") from None
+
+
+def hashed(app: App, of: Address) -> str:
+    """The keyed hash that the installation knows the address by."""
+    return address.hash(of, app.settings.address_key.get_secret_value())

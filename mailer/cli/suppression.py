@@ -1,6 +1,5 @@
 """mailer suppression: addresses that get no mail, each with who put it there and why."""
 
-import getpass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +10,10 @@ from rich.table import Table
 
 from mailer.app import App
 from mailer.cli.printing import JsonOption, print_json, printable
-from mailer.cli.shared import installation
+from mailer.cli.shared import hashed, installation, parsed, who
 from mailer.errors import MailerError
-from mailer.subscribers import address, suppression
-from mailer.subscribers.address import Address, AddressError
+from mailer.subscribers import suppression
+from mailer.subscribers.address import Address
 from mailer.tables import Suppression, SuppressionReason
 
 commands = typer.Typer(help="The suppression list: addresses that get no mail.", no_args_is_help=True)
@@ -51,7 +50,7 @@ def list_(
 @commands.command("add")
 def add(addresses: Annotated[list[str], typer.Argument(metavar="ADDRESS…")], note: NoteOption = "") -> None:
     """Put addresses on the list; their subscriptions end."""
-    _add(installation(), [_parsed(each, "") for each in addresses], note)
+    _add(installation(), [parsed(each) for each in addresses], note)
 
 
 @commands.command("import")
@@ -66,7 +65,7 @@ def import_(
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise MailerError(f"{file}: {reason}.") from None
     cells = [(number, line.partition(",")[0].strip().strip('"')) for number, line in enumerate(lines, 1)]
-    found = [_parsed(cell, f"{file}, line {number}: ") for number, cell in cells if cell]
+    found = [parsed(cell, f"{file}, line {number}: ") for number, cell in cells if cell]
     _add(installation(), found, note or f"imported from {file.name}")
 
 
@@ -76,7 +75,7 @@ def lift(addresses: Annotated[list[str], typer.Argument(metavar="ADDRESS…")]) 
     app, lifted = installation(), 0
     with app.database.write() as session:
         for each in addresses:
-            lifted += bool(suppression.lift(session, _hash(app, _parsed(each, "")), by=_who(), now=app.clock()))
+            lifted += bool(suppression.lift(session, hashed(app, parsed(each)), by=who(), now=app.clock()))
     print(f"Lifted {lifted} of {len(addresses)}.")
 
 
@@ -85,28 +84,9 @@ def _add(app: App, addresses: list[Address], note: str) -> None:
     with app.database.write() as session:
         for each in addresses:
             added += suppression.list_address(
-                session, each, _hash(app, each), SuppressionReason.OPERATOR, note=note, by=_who(), now=app.clock()
+                session, each, hashed(app, each), SuppressionReason.OPERATOR, note=note, by=who(), now=app.clock()
             )
     print(f"Added {added}; {len(addresses) - added} stood there.")
-
-
-def _parsed(text: str, where: str) -> Address:
-    try:
-        return address.parse(text)
-    except AddressError as error:
-        raise MailerError(f"{where}{text!r}: {error}") from None
-
-
-def _hash(app: App, of: Address) -> str:
-    return address.hash(of, app.settings.address_key.get_secret_value())
-
-
-def _who() -> str:
-    """The system's user: who has a shell here needs no account of ours."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "operator"
 
 
 def _day(at: datetime) -> str:

@@ -182,6 +182,9 @@ class ConsentEvent(enum.StrEnum):
     REQUESTED = "requested"
     CONFIRMED = "confirmed"
     LEFT = "left"
+    IMPORTED = (
+        "imported"  #: brought in from elsewhere: the wording is what the operator knows of the consent given there
+    )
 
 
 class Consent(SQLModel, table=True):

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mailer.cli.importing import import_
 from mailer.cli.printing import JsonOption, print_json, printable
 from mailer.cli.shared import hashed, installation, parsed, who
 from mailer.delivery import log
@@ -17,6 +18,8 @@ from mailer.subscribers.person import Person
 from mailer.tables import Consent, Suppression, SuppressionReason
 
 commands = typer.Typer(help="Readers: bring them in, take them out, answer one's question.", no_args_is_help=True)
+
+commands.command("import")(import_)
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
 

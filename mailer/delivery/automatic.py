@@ -1,8 +1,11 @@
 """Automatic mail (confirmations, welcomes, notices) put on the one road out: each is a Delivery."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlmodel import Session
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
 
 from mailer.delivery.states import DeliveryStatus
 from mailer.tables import Delivery, DeliveryKind, Subscriber, Subscription
@@ -32,3 +35,45 @@ def queue(
     )
     session.add(delivery)
     return delivery
+
+
+class Asked(NamedTuple):
+    """A reader to whom one of many automatic mails goes."""
+
+    subscription_id: int
+    edition_id: int
+    consent_id: int  #: the act it answers: one mail an act
+    destination: str  #: the receiving domain
+
+
+def queue_spread(
+    session: Session, kind: DeliveryKind, readers: Sequence[Asked], *, per_hour: int, now: datetime
+) -> datetime:
+    """Queues a mail for each reader, so many an hour, behind those that were queued so before.
+
+    Returns when the last one is due. Each mail's Date is when it is due: its link is valid from then on.
+    """
+    step = timedelta(hours=1) / per_hour
+    last = select(Delivery.due_at).where(
+        col(Delivery.issue_id).is_(None),
+        col(Delivery.due_at) > now,
+        Delivery.kind == kind,
+        Delivery.status == DeliveryStatus.QUEUED,
+    )
+    due_at = session.exec(last.order_by(col(Delivery.due_at).desc()).limit(1)).first() or now - step
+    rows = []
+    for reader in readers:
+        due_at += step
+        rows.append(
+            {
+                **reader._asdict(),
+                "kind": kind,
+                "status": DeliveryStatus.QUEUED,
+                "attempts": 0,
+                "due_at": due_at,
+                "queued_at": due_at,
+                "changed_at": now,
+            }
+        )
+    session.connection().execute(sa.insert(Delivery), rows)
+    return due_at

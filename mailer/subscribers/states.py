@@ -19,6 +19,7 @@ class SubscriptionEvent(enum.StrEnum):
     CONFIRM = "confirm"  #: the link in the confirmation mail was acted on
     LEAVE = "leave"  #: the reader unsubscribed
     SUPPRESS = "suppress"  #: the address went on the suppression list
+    IMPORT = "import"  #: a file brings the reader in, with evidence of a consent given elsewhere; never back in
 
 
 _S, _E = SubscriptionStatus, SubscriptionEvent
@@ -29,10 +30,12 @@ TRANSITIONS: Mapping[tuple[SubscriptionStatus, SubscriptionEvent], SubscriptionS
         (_S.PENDING, _E.CONFIRM): _S.CONFIRMED,
         (_S.PENDING, _E.LEAVE): _S.UNSUBSCRIBED,
         (_S.PENDING, _E.SUPPRESS): _S.SUPPRESSED,
+        (_S.PENDING, _E.IMPORT): _S.CONFIRMED,
         (_S.CONFIRMED, _E.REQUEST): _S.CONFIRMED,
         (_S.CONFIRMED, _E.CONFIRM): _S.CONFIRMED,
         (_S.CONFIRMED, _E.LEAVE): _S.UNSUBSCRIBED,
         (_S.CONFIRMED, _E.SUPPRESS): _S.SUPPRESSED,
+        (_S.CONFIRMED, _E.IMPORT): _S.CONFIRMED,
         (_S.UNSUBSCRIBED, _E.REQUEST): _S.PENDING,
         (_S.UNSUBSCRIBED, _E.LEAVE): _S.UNSUBSCRIBED,
         (_S.UNSUBSCRIBED, _E.SUPPRESS): _S.SUPPRESSED,

@@ -68,7 +68,7 @@ def request(
     if is_suppressed(session, address_hash, edition.publication_id, for_good=True):
         return Requested(owed=None)
     subscriber = _subscriber(session, address, address_hash, now)
-    if _was_written_to(session, subscriber, since=now - window):
+    if _was_written_to(session, subscriber, since=now - window, now=now):
         return Requested(owed=None)
     subscription = _subscription(session, subscriber, edition, language, now)
     _move(session, subscription, SubscriptionEvent.REQUEST, now)
@@ -116,8 +116,8 @@ def _subscription(
     return subscription
 
 
-def _was_written_to(session: Session, subscriber: Subscriber, *, since: datetime) -> bool:
-    """Whether a confirmation or welcome was queued after `since`.
+def _was_written_to(session: Session, subscriber: Subscriber, *, since: datetime, now: datetime) -> bool:
+    """Whether a confirmation or welcome was queued after `since`; not one that an import has put off.
 
     One that the reader answered by leaving does not count: only the owner of the mailbox can have done so, and may
     come back at once.
@@ -135,6 +135,7 @@ def _was_written_to(session: Session, subscriber: Subscriber, *, since: datetime
             col(Delivery.issue_id).is_(None),
             col(Delivery.kind).in_((DeliveryKind.CONFIRMATION, DeliveryKind.WELCOME)),
             Delivery.queued_at > since,
+            Delivery.queued_at <= now,
             ~left_after,
         )
     )
@@ -224,7 +225,9 @@ _Request = tuple[Consent, Subscription, Subscriber]
 
 def _requested(session: Session, consent_id: int, *, lock: bool) -> _Request | None:
     subscription_id = session.exec(
-        select(Consent.subscription_id).where(Consent.id == consent_id, Consent.event == ConsentEvent.REQUESTED)
+        select(Consent.subscription_id).where(
+            Consent.id == consent_id, col(Consent.event).in_((ConsentEvent.REQUESTED, ConsentEvent.IMPORTED))
+        )
     ).one_or_none()
     row = _row(session, subscription_id, lock=lock) if subscription_id is not None else None
     consent = session.get(Consent, consent_id)

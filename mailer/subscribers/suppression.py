@@ -117,7 +117,10 @@ def _was_never_confirmed(session: Session, subscriber: Subscriber) -> bool:
     confirmations = (
         select(Consent.id)
         .join(Subscription, col(Subscription.id) == col(Consent.subscription_id))
-        .where(Subscription.subscriber_id == subscriber.id, Consent.event == ConsentEvent.CONFIRMED)
+        .where(
+            Subscription.subscriber_id == subscriber.id,
+            col(Consent.event).in_((ConsentEvent.CONFIRMED, ConsentEvent.IMPORTED)),
+        )
     )
     statuses = set(session.exec(select(Subscription.status).where(Subscription.subscriber_id == subscriber.id)))
     return statuses <= {SubscriptionStatus.PENDING} and session.exec(confirmations).first() is None

@@ -262,7 +262,14 @@ def upgrade() -> None:
         sa.Column(
             "event",
             sa.Enum(
-                "requested", "confirmed", "left", name="event", native_enum=False, create_constraint=True, length=16
+                "requested",
+                "confirmed",
+                "left",
+                "imported",
+                name="event",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
             ),
             nullable=False,
         ),

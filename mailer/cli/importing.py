@@ -137,6 +137,7 @@ def _how(
     return How(
         mode=mode,
         publication_id=publication.id if publication else None,
+        publication=publication.slug if publication else "",
         editions=editions,
         edition=named(edition) if edition else editions[0] if len(editions) == 1 else None,
         named={words.strip(): named(code.strip()) for words, _, code in (each.rpartition("=") for each in names)},

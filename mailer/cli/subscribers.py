@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mailer.cli.exporting import export
 from mailer.cli.importing import import_
 from mailer.cli.printing import JsonOption, print_json, printable
 from mailer.cli.shared import hashed, installation, parsed, who
@@ -20,6 +21,7 @@ from mailer.tables import Consent, Suppression, SuppressionReason
 commands = typer.Typer(help="Readers: bring them in, take them out, answer one's question.", no_args_is_help=True)
 
 commands.command("import")(import_)
+commands.command("export")(export)
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
 

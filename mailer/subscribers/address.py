@@ -6,8 +6,10 @@ What `parse` accepts is safe as it stands in a header (RFC 5322 §3.4.1, without
 
 import hashlib
 import hmac
+import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
@@ -30,6 +32,8 @@ class Address:
 def parse(text: str) -> Address:
     """The address in `text`, without the white space around it. Raises AddressError."""
     bare = text.strip()
+    if plain := _plain(bare):
+        return plain
     if any(unicodedata.category(char) in _UNSAFE_CATEGORIES for char in bare) or "=?" in bare:
         raise AddressError("The address contains characters that no address has. Type it again by hand.")
     try:
@@ -56,6 +60,29 @@ def same(one: str, other: str) -> bool:
 
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFC", text.casefold())
+
+
+_PLAIN = re.compile(r"([\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*)@([a-zA-Z0-9.-]+)", re.ASCII)
+
+
+def _plain(bare: str) -> Address | None:
+    """The same in a tenth of the time for what nearly every address is: ASCII, at a domain that was met before."""
+    found = _PLAIN.fullmatch(bare) if len(bare) <= 200 and "=?" not in bare else None
+    domain = found and len(found[1]) <= 64 and _is_domain(found[2].lower()) and found[2].lower()
+    if not found or not domain:
+        return None
+    text = f"{found[1]}@{domain}"
+    return Address(text=text, ascii=text, domain=domain)
+
+
+@lru_cache(maxsize=10_000)
+def _is_domain(domain: str) -> bool:
+    """Whether mail can be sent there, in just this spelling."""
+    try:
+        found = validate_email(f"a@{domain}", check_deliverability=False, strict=True)
+    except EmailNotValidError:
+        return False
+    return found.domain == domain
 
 
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}  # controls, invisible marks, lone surrogates, all spaces

@@ -11,4 +11,6 @@ def truncated(address: str | None) -> str:
         return ""
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
         parsed = parsed.ipv4_mapped
-    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return "{}.{}.{}.0/24".format(*parsed.packed)
+    return str(ipaddress.ip_network((parsed, 48), strict=False))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailer.subscribers import address as addresses
 from mailer.subscribers.address import AddressError, hash, parse
 
 KEY = "an-address-key-for-tests-0123456789"
@@ -79,3 +80,23 @@ def test_the_hash_tells_addresses_and_keys_apart() -> None:
     assert hash(anna, KEY) != hash(parse("hanna@example.org"), KEY)
     assert hash(anna, KEY) != hash(anna, KEY + "!")
     assert len(hash(anna, KEY)) == 64
+
+
+@given(
+    st.from_regex(r"\A[\w!#$%&'*+/=?^`{|}~.\" -]{0,70}@?[a-zA-Z0-9.-]{0,80}\Z", fullmatch=True)
+    | st.tuples(
+        st.text("aB.+-_'=?", max_size=66),
+        st.sampled_from(["Example.org", "xn--e1afmkfd.org", "local", "a..b", "ab--c.org"]),
+    ).map("@".join)
+)
+def test_the_short_way_says_what_the_long_way_says(text: str) -> None:
+    def said(text: str) -> object:
+        try:
+            return parse(text)
+        except AddressError as error:
+            return str(error)
+
+    short = said(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(addresses, "_plain", lambda bare: None)
+        assert said(text) == short

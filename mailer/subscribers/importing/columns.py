@@ -14,6 +14,7 @@ class Role(enum.StrEnum):
     """What a column can hold. Everything else is passed over."""
 
     ADDRESS = "address"
+    PUBLICATION = "publication"  #: of our own export
     EDITION = "edition"
     LANGUAGE = "language"
     STATUS = "status"  #: words
@@ -44,6 +45,7 @@ _NAMES: Mapping[Role, Sequence[str]] = {
         *("subscriber", "member", "user", "электроннаяпочта", "адресэлектроннойпочты", "почта", "адрес", "emailадрес"),
         *("электронныйадрес", "электроннаяпошта", "пошта", "адрас", "эл почта", "элпочта"),
     ),
+    Role.PUBLICATION: ("publication",),
     Role.EDITION: ("edition", "editions", "выпуск", "рассылка", "издание", "выданне"),
     Role.LANGUAGE: ("language", "lang", "locale", "preferredlanguage", "язык", "мова"),
     Role.STATUS: ("status", "subscriptionstatus", "memberstatus", "deliverystatus", "state", "статус", "состояние"),

@@ -35,6 +35,7 @@ class How:
 
     mode: As
     publication_id: int | None  #: None: all, for suppressed addresses
+    publication: str = ""  #: slug
     editions: Sequence[Edition] = ()
     edition: Edition | None = None  #: for rows that name none
     named: Mapping[str, Edition] = field(default_factory=dict)  #: words for editions in this file
@@ -153,6 +154,9 @@ class Import:
         act = ACTS[how.mode][said]
         if act is Act.SKIP:
             return Fated(row.line, shown, Fate.SKIPPED, f"the file says: {said.said}")
+        publication = self._cell(row, Role.PUBLICATION)
+        if how.mode is As.OWN and publication not in ("", how.publication):
+            return Fated(row.line, shown, Fate.SKIPPED, f"it is of the publication {publication!r}")
         edition = self._edition(row)
         if act is Act.SUPPRESS:
             edition = None
@@ -170,7 +174,9 @@ class Import:
             edition_id=(edition.id or 0) if edition else 0,
             language=_language(self._cell(row, Role.LANGUAGE), edition),
             evidence=self._evidence(row),
-            network=network.truncated(self._cell(row, Role.NETWORK)),
+            network=network.truncated(came_from.partition("/")[0])
+            if (came_from := self._cell(row, Role.NETWORK))
+            else "",
             reason=_reason(self._cell(row, Role.REASON), said),
             note=self._note(row, said),
         )
@@ -218,7 +224,7 @@ def _word(row: Row, columns: Columns, width: int) -> Word | str:
 
 
 def _reason(named: str, said: Word) -> SuppressionReason:
-    if named in list(SuppressionReason):
+    if named and named in list(SuppressionReason):
         return SuppressionReason(named)
     return SuppressionReason.BOUNCE if said is Word.DEAD else SuppressionReason.OPERATOR
 

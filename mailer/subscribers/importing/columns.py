@@ -114,7 +114,7 @@ def _of_addresses(table: Table, named: Sequence[int]) -> list[int]:
     counts = [sum(is_address(cell(row, place)) for row in table.sample) for place in range(len(table.header))]
     filled = [sum(bool(cell(row, place)) for row in table.sample) for place in range(len(table.header))]
     fitting = [place for place, count in enumerate(counts) if count and count * 2 >= filled[place]]
-    by_name = [place for place in named if place in fitting]
+    by_name = [place for place in named if counts[place]]
     by_content = sorted(fitting, key=lambda place: -counts[place])
     return by_name or by_content or (list(named) if not any(filled[place] for place in named) else [])
 

@@ -1,0 +1,273 @@
+"""Files of other programs brought in: who reads us then, with which evidence, and who stays out."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlmodel import select
+
+from mailer.app import App
+from mailer.subscribers import subscription, suppression
+from mailer.subscribers.address import parse
+from mailer.subscribers.importing import road
+from mailer.subscribers.importing.columns import Role, Said, columns_of
+from mailer.subscribers.importing.fates import As, Fate
+from mailer.subscribers.importing.table import TableError, open_table
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.subscribers.subscription import Confirmation
+from mailer.tables import (
+    Consent,
+    ConsentEvent,
+    Delivery,
+    Publication,
+    Subscriber,
+    Subscription,
+    Suppression,
+    SuppressionReason,
+)
+from tests.conftest import HandedClock
+from tests.subscribers.importing.desk import EVIDENCE, Desk, anything, fates
+
+CONFIRMED, PENDING = SubscriptionStatus.CONFIRMED, SubscriptionStatus.PENDING
+UNSUBSCRIBED, SUPPRESSED = SubscriptionStatus.UNSUBSCRIBED, SubscriptionStatus.SUPPRESSED
+
+LISTMONK = """uuid,email,name,attributes,status,created_at,updated_at
+1,on@far.example.org,On,"{""city"": ""Minsk""}",enabled,2020-01-01T10:00:00Z,2020-01-01T10:00:00Z
+2,off@far.example.org,Off,{},disabled,2020-01-01T10:00:00Z,2020-01-01T10:00:00Z
+3,blocked@far.example.org,No,{},blocklisted,2020-01-01T10:00:00Z,2020-01-01T10:00:00Z
+"""
+LISTMONK_LIST = """email,name,status,subscription_status
+on@far.example.org,On,enabled,confirmed
+asked@far.example.org,As,enabled,unconfirmed
+left@far.example.org,Le,enabled,unsubscribed
+"""
+MAILCHIMP = (
+    '"Email Address","First Name",Address,MEMBER_RATING,OPTIN_TIME,OPTIN_IP,CONFIRM_TIME,CONFIRM_IP,{}LEID,EUID\n'
+    'reader@far.example.org,Ann,"1 Street, City",2,"2019-01-01 10:00:00",203.0.113.7,"2019-01-02 10:00:00",203.0.113.7,'
+)
+GHOST = (
+    "id,email,name,note,subscribed_to_emails,complimentary_plan,stripe_customer_id,created_at,deleted_at,labels,tiers\n"
+    "1,on@far.example.org,On,,true,false,,2024-03-01T09:30:00.000Z,,,\n"
+    "2,off@far.example.org,Off,,false,true,,2024-03-01T09:30:00.000Z,,,\n"
+    "3,gone@far.example.org,Gone,,true,false,,2024-03-01T09:30:00.000Z,2025-01-01T00:00:00.000Z,,\n"
+)
+KEILA = """Email,First name,Last name,Data,Status
+on@far.example.org,On,,,active
+off@far.example.org,Off,,,unsubscribed
+dead@far.example.org,Dead,,,unreachable
+"""
+MAILMAN = '"Anna K" <on@far.example.org>\nBob <bob@far.example.org>\nplain@far.example.org\n'
+
+
+@pytest.fixture
+def desk(app: App, publication: Publication, tmp_path: Path) -> Desk:
+    return Desk(app, publication, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (LISTMONK, [Fate.ADDED, Fate.SKIPPED, Fate.SUPPRESSED]),
+        (LISTMONK_LIST, [Fate.ADDED, Fate.SKIPPED, Fate.LEFT]),
+        (MAILCHIMP.format("") + "1,2\n", [Fate.ADDED]),
+        (MAILCHIMP.format("UNSUB_TIME,UNSUB_REASON,") + '"2020-01-01 10:00:00",,1,2\n', [Fate.LEFT]),
+        (MAILCHIMP.format("CLEAN_TIME,") + '"2020-01-01 10:00:00",1,2\n', [Fate.SUPPRESSED]),
+        ("email,status\na@far.example.org,subscribed\nb@far.example.org,cleaned\n", [Fate.ADDED, Fate.SUPPRESSED]),
+        ("email,status\na@far.example.org,pending\nb@far.example.org,nonsense\n", [Fate.SKIPPED, Fate.SKIPPED]),
+        (GHOST, [Fate.ADDED, Fate.LEFT, Fate.LEFT]),
+        (KEILA, [Fate.ADDED, Fate.LEFT, Fate.SUPPRESSED]),
+        (MAILMAN, [Fate.ADDED, Fate.ADDED, Fate.ADDED]),
+        ("Email;Статус\na@far.example.org;Подписан\nb@far.example.org;отписан\n", [Fate.ADDED, Fate.LEFT]),
+        ("email,name\n'+a@far.example.org,'=1+1\n@,\n", [Fate.ADDED, Fate.INVALID]),
+    ],
+)
+def test_each_programs_words_are_understood(desk: Desk, text: str, expected: list[Fate]) -> None:
+    foreseen = desk.bring(text, dry=True)
+    assert desk.standing() == {}
+    assert fates(foreseen) == expected
+    assert desk.bring(text) == foreseen
+
+
+def test_the_reasons_of_a_suppression_are_kept(desk: Desk) -> None:
+    desk.bring(KEILA)
+    desk.bring(LISTMONK)
+    with desk.app.database.read() as session:
+        rows = {row.address: (row.reason, row.added_by, row.note) for row in anything(session, Suppression)}
+    assert rows == {
+        "dead@far.example.org": (SuppressionReason.BOUNCE, "olga", "the file says: its mail came back"),
+        "blocked@far.example.org": (SuppressionReason.OPERATOR, "olga", "the file says: blocked"),
+    }
+
+
+def test_evidence_says_where_it_comes_from_and_is_no_confirmation_of_ours(desk: Desk) -> None:
+    desk.bring(MAILCHIMP.format("") + "1,2\n", name="audience.csv")
+    with desk.app.database.read() as session:
+        (consent,) = anything(session, Consent)
+    assert (consent.event, consent.source) == (ConsentEvent.IMPORTED, "import audience.csv")
+    assert consent.wording == f"{EVIDENCE} (the file says: since 2019-01-02 10:00:00)"
+    assert consent.network == "203.0.113.0/24"
+
+
+def test_pending_readers_are_asked_so_many_an_hour_also_in_the_next_file(desk: Desk, clock: HandedClock) -> None:
+    desk.bring("a@far.example.org\nb@far.example.org\n", As.PENDING, per_hour=60)
+    desk.bring("b@far.example.org\nc@far.example.org\n", As.PENDING, per_hour=60)
+    with desk.app.database.read() as session:
+        rows = anything(session, Delivery)
+    assert [row.due_at - clock() for row in rows] == [timedelta(minutes=each) for each in range(3)]
+    assert [row.queued_at for row in rows] == [row.due_at for row in rows]
+    assert set(desk.standing().values()) == {PENDING}
+
+
+def test_who_is_asked_can_confirm_and_needs_not_wait_for_the_mail_of_the_file(desk: Desk, clock: HandedClock) -> None:
+    desk.bring("z@far.example.org\na@far.example.org\n", As.PENDING, per_hour=1)
+    with desk.app.database.write() as session:
+        delivery = anything(session, Delivery)[1]
+        requested = subscription.request(
+            session,
+            edition=desk.editions[0],
+            address=parse("a@far.example.org"),
+            address_hash=desk.hash("a@far.example.org"),
+            language="en",
+            wording="I want it.",
+            source="form",
+            network="",
+            window=timedelta(minutes=15),
+            now=clock(),
+        )
+        assert requested.owed is not None
+        confirmed = subscription.confirm(
+            session, delivery.consent_id, wording="Yes.", source="link", network="", now=clock()
+        )
+    assert confirmed.outcome is Confirmation.DONE
+    assert desk.standing()["a@far.example.org", "en"] is CONFIRMED
+
+
+@pytest.mark.parametrize("mode", [As.CONFIRMED, As.PENDING, As.OWN])
+def test_whoever_left_or_was_suppressed_or_erased_stays_out(desk: Desk, mode: As, clock: HandedClock) -> None:
+    desk.bring("left@far.example.org\ndead@far.example.org\nlifted@far.example.org\n")
+    with desk.app.database.write() as session:
+        left, dead, lifted = anything(session, Subscription)
+        subscription.leave(session, left.id, source="link", network="", now=clock())
+        for row in (dead, lifted):
+            reader = session.get_one(Subscriber, row.subscriber_id)
+            suppression.suppress(session, reader, SuppressionReason.COMPLAINT, note="", by="mailer", now=clock())
+        suppression.lift(session, desk.hash("lifted@far.example.org"), by="olga", now=clock())
+        session.add(
+            Suppression(
+                address_hash=desk.hash("erased@far.example.org"),
+                reason=SuppressionReason.ERASED,
+                added_at=clock(),
+                added_by="reader",
+            )
+        )
+    before = desk.standing()
+    found = desk.bring(
+        "LEFT@far.example.org\ndead@far.example.org\nlifted@far.example.org\nerased@far.example.org\n", mode
+    )
+    assert fates(found) == [Fate.KEPT_OUT] * 4
+    assert [each.reason for each in found] == [
+        "the reader left here",
+        "it complained",
+        "it was suppressed here; only the reader can come back",
+        "it was erased, and is to get no mail",
+    ]
+    assert desk.standing() == before
+    other = desk.bring("left@far.example.org\n", mode, edition="ru")
+    assert fates(other) == [Fate.ADDED if mode is As.OWN else Fate.KEPT_OUT]
+
+
+def test_what_a_file_says_of_another_list_does_not_end_what_a_reader_confirmed_here(
+    desk: Desk, clock: HandedClock
+) -> None:
+    desk.bring("here@far.example.org\nthere@far.example.org\n", As.PENDING)
+    with desk.app.database.write() as session:
+        asked = anything(session, Consent)[0]
+        subscription.confirm(session, asked.id, wording="Yes.", source="link", network="", now=clock())
+    text = "email,status\nhere@far.example.org,{}\nthere@far.example.org,{}\n"
+    assert fates(desk.bring(text.format("unsubscribed", "unsubscribed"))) == [Fate.PRESENT, Fate.LEFT]
+    assert fates(desk.bring(text.format("cleaned", "cleaned"))) == [Fate.PRESENT, Fate.SUPPRESSED]
+    assert fates(desk.bring(text.format("", ""), As.SUPPRESSED)) == [Fate.SUPPRESSED, Fate.PRESENT]
+    assert set(desk.standing().values()) == {SUPPRESSED}
+
+
+def test_a_second_run_does_nothing_twice(desk: Desk) -> None:
+    text = "email,status\na@far.example.org,\nb@far.example.org,unsubscribed\nc@far.example.org,cleaned\n"
+    desk.bring(text)
+    assert fates(desk.bring(text)) == [Fate.PRESENT] * 3
+    with desk.app.database.read() as session:
+        assert [len(anything(session, table)) for table in (Subscriber, Consent, Suppression)] == [2, 2, 1]
+
+
+def test_editions_are_named_by_code_label_or_language(desk: Desk) -> None:
+    text = (
+        "email,edition\na@far.example.org,BE/RU\nb@far.example.org,be-ru\nc@far.example.org,en\nd@far.example.org,fr\n"
+    )
+    found = desk.bring(text, edition=None)
+    assert [each.reason for each in found] == ["", "", "", "there is no edition 'fr'"]
+    assert {edition for _, edition in desk.standing()} == {"be-ru", "en"}
+    with_language = "email,language\na@far.example.org,RU\n"
+    assert fates(desk.bring(with_language, edition="be-ru")) == [Fate.PRESENT]
+    with desk.app.database.read() as session:
+        assert {row.language for row in anything(session, Subscription)} == {"be", "en"}
+
+
+def test_a_row_that_is_too_short_to_say_its_status_brings_nobody_in(desk: Desk) -> None:
+    text = (
+        'email,name,status\na@far.example.org,"A,unsubscribed\nb@far.example.org\nc@far.example.org,Doe, C,subscribed\n'
+    )
+    assert fates(desk.bring(text)) == [Fate.SKIPPED] * 3
+    assert fates(desk.bring(text, As.SUPPRESSED)) == [Fate.SUPPRESSED] * 3
+
+
+def test_columns_can_be_said(desk: Desk, tmp_path: Path) -> None:
+    text = "old,new,status\nold@far.example.org,new@far.example.org,7\n"
+    assert [each.address for each in desk.bring(text, dry=True, said=["address=new", "status="])] == [
+        "new@far.example.org"
+    ]
+    table = open_table(tmp_path / "list.csv")
+    for said, words in (
+        ("address=nothing", "there is no column 'nothing'"),
+        ("nothing=new", "write ROLE=COLUMN"),
+        ("address=", "no column holds addresses"),
+    ):
+        with pytest.raises(TableError, match=words):
+            columns_of(table, [Said.parse(said)])
+    assert columns_of(table, [Said.parse("address=2")])[Role.ADDRESS] == [1]
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["a@far.example.org", "A@far.example.org", "b@far.example.org", "c@far.example.org", "d"]),
+        st.sampled_from(["", "", "pending", "unsubscribed", "cleaned", "blocked", "disabled", "what"]),
+        st.sampled_from(["en", "en", "ru", "fr"]),
+    ),
+    max_size=12,
+)
+
+
+@pytest.mark.sqlite
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(rows=ROWS, mode=st.sampled_from(As), batch=st.sampled_from([1, 2, 500]))
+def test_a_dry_run_foresees_what_the_real_one_does(
+    desk: Desk, rows: list[tuple[str, str, str]], mode: As, batch: int
+) -> None:
+    with desk.app.database.write() as session:
+        for table in (Delivery, Consent, Subscription, Subscriber, Suppression):
+            for row in anything(session, table):
+                session.delete(row)
+            session.flush()
+    text = "email,status,edition\nx@far.example.org,,en\n" + "".join(",".join(row) + "\n" for row in rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(road, "BATCH", batch)
+        foreseen = desk.bring(text, mode, dry=True)
+        assert desk.standing() == {}
+        assert desk.bring(text, mode) == foreseen
+        standing = desk.standing()
+        again = desk.bring(text, mode)
+        assert not {Fate.ADDED, Fate.ASKED, Fate.WAITING, Fate.LEFT, Fate.SUPPRESSED} & set(fates(again))
+        assert desk.standing() == standing
+    with desk.app.database.read() as session:
+        for address in session.exec(select(Suppression.address)):
+            assert {status for (each, _), status in standing.items() if each == address} <= {SUPPRESSED}

@@ -71,7 +71,7 @@ def import_(
     columns = columns_of(table, [Said.parse(each) for each in column or ()])
     with app.database.read() as session:
         row = publications.find(session, publication) if mode is not As.SUPPRESSED or publication else None
-        how = _how(session, app, row, mode, edition, edition_name or [], evidence, note)
+        how = _how(session, app, row, mode, edition, edition_name or [], evidence, note or f"import {file.name}")
     _check(how, columns)
     _show(table, columns, how, dry_run)
     if not (dry_run or yes):
@@ -184,8 +184,12 @@ def _show(table: Table, columns: Columns, how: How, dry_run: bool) -> None:
     console.print(f"As {how.mode}: {_MEANT[how.mode]}{edition}.{' A dry run: nothing is changed.' if dry_run else ''}")
 
 
+def _is_asked() -> bool:
+    return sys.stdin.isatty()
+
+
 def _ask() -> None:
-    if not sys.stdin.isatty():
+    if not _is_asked():
         raise MailerError("Nothing was done. Look with --dry-run, then say --yes: there is nobody to ask here.")
     if not typer.confirm("Is that right?", err=True):
         raise MailerError("Nothing was done. Say what a column holds with --column ROLE=COLUMN.")

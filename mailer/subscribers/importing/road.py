@@ -173,7 +173,7 @@ class Import:
             act=act,
             edition_id=(edition.id or 0) if edition else 0,
             language=_language(self._cell(row, Role.LANGUAGE), edition),
-            evidence=self._evidence(row),
+            evidence=self._evidence(row, act),
             network=network.truncated(came_from.partition("/")[0])
             if (came_from := self._cell(row, Role.NETWORK))
             else "",
@@ -189,16 +189,19 @@ class Import:
         named = self._cell(row, Role.EDITION)
         return self._how.known.get(named.casefold()) if named else self._how.edition
 
-    def _evidence(self, row: Row) -> str:
+    def _evidence(self, row: Row, act: Act) -> str:
+        """Of a consent: who left elsewhere brings none."""
         since = self._cell(row, Role.SINCE)
         words = self._cell(row, Role.EVIDENCE) or self._how.evidence
         if self._how.mode is As.OWN:
             return words
+        if act is Act.LEAVE:
+            return ""
         return f"{words} (the file says: since {since})".strip() if since else words
 
     def _note(self, row: Row, said: Word) -> str:
         if self._how.mode is As.SUPPRESSED:
-            return self._cell(row, Role.NOTE) or self._how.note
+            return self._cell(row, Role.NOTE) if Role.NOTE in self._columns else self._how.note
         return f"the file says: {said.said}" if said > Word.INACTIVE and self._how.mode is not As.OWN else ""
 
 

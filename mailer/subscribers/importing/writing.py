@@ -208,20 +208,17 @@ def _evidence(
     """A Consent for each. None is one that the reader gave here: its event says so."""
     rows = []
     for item, fate in told:
-        left = fate is Fate.LEFT
-        if fate is Fate.SUPPRESSED:
-            continue
-        rows.append(
-            {
-                "subscription_id": ids[item.hash, item.edition_id],
-                "event": ConsentEvent.LEFT if left else ConsentEvent.IMPORTED,
-                "at": now,
-                "wording": "" if left else item.evidence,
-                "language": item.language,
-                "source": f"{hand.source}: {item.note}" if item.note else hand.source,
-                "network": item.network,
-            }
-        )
+        common = {
+            "subscription_id": ids[item.hash, item.edition_id],
+            "at": now,
+            "language": item.language,
+            "source": f"{hand.source}: {item.note}" if item.note else hand.source,
+            "network": item.network,
+        }
+        if item.evidence or fate not in (Fate.LEFT, Fate.SUPPRESSED):
+            rows.append({**common, "event": ConsentEvent.IMPORTED, "wording": item.evidence})
+        if fate is Fate.LEFT:
+            rows.append({**common, "event": ConsentEvent.LEFT, "wording": ""})
     _insert(session, Consent, rows)
 
 
@@ -251,7 +248,7 @@ def _list(
             "address_hash": item.hash,
             "address": item.address.text if item.address else None,
             "reason": item.reason,
-            "note": (item.note or hand.source)[:500],
+            "note": item.note[:500],
             "added_at": now,
             "added_by": hand.by,
         }

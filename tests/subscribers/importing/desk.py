@@ -79,7 +79,7 @@ class Desk:
             .join(Edition, col(Edition.id) == col(Subscription.edition_id))
         )
         with self.app.database.read() as session:
-            return {(address, edition): status for address, edition, status in session.exec(rows)}
+            return {(row[0], row[1]): row[2] for row in session.execute(rows)}
 
 
 def fates(found: Sequence[Fated]) -> list[Fate]:

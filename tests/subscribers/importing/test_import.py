@@ -248,7 +248,7 @@ ROWS = st.lists(
 
 
 @pytest.mark.sqlite
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(rows=ROWS, mode=st.sampled_from(As), batch=st.sampled_from([1, 2, 500]))
 def test_a_dry_run_foresees_what_the_real_one_does(
     desk: Desk, rows: list[tuple[str, str, str]], mode: As, batch: int

@@ -30,6 +30,9 @@ from mailer.subscribers.importing.table import DELIMITERS, Table, open_table
 from mailer.subscribers.importing.writing import Hand, ToAsk
 from mailer.tables import DeliveryKind, Edition, Publication
 
+SHOWN = 10
+"""Rows that did not come in, listed where no report was asked for."""
+
 ModeOption = Annotated[As, typer.Option("--as", help="As what its rows come in.")]
 ReportOption = Annotated[
     str | None,
@@ -80,12 +83,19 @@ def import_(
         report = "-"
     asking = _Asking(app, per_hour)
     hand = None if dry_run else Hand(source=f"import {file.name}", by=who(), ask=asking)
+    unread = list[Fated]()
     work = Import(table, columns, how, app.database, app.clock, hand)
     with _reporting(report, force, as_json) as tell, _progress(table, work) as advance:
         for fates in work:
             tell(fates)
             advance()
+            if report is None and len(unread) < SHOWN:
+                unread += [each for each in fates if each.fate in (Fate.INVALID, Fate.SKIPPED)]
     _sum_up(work.counts, dry_run, as_json and report != "-")
+    for each in unread[:SHOWN]:
+        print(printable(f"line {each.line}: {each.address or '-'}: {each.reason}"), file=sys.stderr)
+    if unread and work.counts[Fate.INVALID] + work.counts[Fate.SKIPPED] > SHOWN:
+        print("… and more: --report FILE lists every row.", file=sys.stderr)
     if asking.last and row:
         print(f"The last confirmation mail is due {local(asking.last, row.time_zone)}.", file=sys.stderr)
 

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mailer.app import App
+from mailer.cli import importing
 from mailer.cli.printing import JsonOption, print_json, printable
 from mailer.cli.shared import hashed, installation, parsed, who
-from mailer.errors import MailerError
 from mailer.subscribers import suppression
 from mailer.subscribers.address import Address
+from mailer.subscribers.importing.fates import As
 from mailer.tables import Suppression, SuppressionReason
 
 commands = typer.Typer(help="The suppression list: addresses that get no mail.", no_args_is_help=True)
@@ -55,18 +56,11 @@ def add(addresses: Annotated[list[str], typer.Argument(metavar="ADDRESS…")], n
 
 @commands.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="One address a line; the rest of a line after a comma is passed over.")],
+    file: Annotated[Path, typer.Argument(help="CSV, or one address a line.")],
     note: NoteOption = "",
 ) -> None:
-    """Put the addresses in a file on the list: all of them, or, where one cannot be read, none."""
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise MailerError(f"{file}: {reason}.") from None
-    cells = [(number, line.partition(",")[0].strip().strip('"')) for number, line in enumerate(lines, 1)]
-    found = [parsed(cell, f"{file}, line {number}: ") for number, cell in cells if cell]
-    _add(installation(), found, note or f"imported from {file.name}")
+    """Put the addresses in a file on the list: mailer subscribers import FILE --as suppressed --yes."""
+    importing.import_(file, As.SUPPRESSED, note=note, yes=True)
 
 
 @commands.command("lift")

@@ -194,7 +194,7 @@ def test_an_export_that_fails_leaves_what_was_there(
 def test_killed_in_the_middle_it_goes_on_and_does_nothing_twice(
     ready: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = 3_000
+    many = 4_000
     (tmp_path / "many.csv").write_text("email\n" + "".join(f"r{number}@far.example.org\n" for number in range(many)))
     words = ["subscribers", "import", "many.csv", "--as", "pending", "--edition", "en", "--yes"]
     database = Database(f"sqlite:///{tmp_path / 'mailer.db'}")
@@ -208,8 +208,10 @@ def test_killed_in_the_middle_it_goes_on_and_does_nothing_twice(
     with process:
         while counted(database, "subscriber") < 500:
             assert process.poll() is None, process.communicate()
-        process.send_signal(signal.SIGKILL)
-    met = counted(database, "subscriber")
+        with database.write():  # it cannot end meanwhile
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            met = counted(database, "subscriber")
     assert process.returncode == -signal.SIGKILL
     assert 500 <= met < many
     assert [counted(database, table) for table in ("subscription", "consent", "delivery")] == [met] * 3

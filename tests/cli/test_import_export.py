@@ -194,7 +194,7 @@ def test_an_export_that_fails_leaves_what_was_there(
 def test_killed_in_the_middle_it_goes_on_and_does_nothing_twice(
     ready: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = 4_000
+    many = 2_500
     (tmp_path / "many.csv").write_text("email\n" + "".join(f"r{number}@far.example.org\n" for number in range(many)))
     words = ["subscribers", "import", "many.csv", "--as", "pending", "--edition", "en", "--yes"]
     database = Database(f"sqlite:///{tmp_path / 'mailer.db'}")

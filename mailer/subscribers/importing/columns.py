@@ -136,8 +136,8 @@ def _bare(name: str) -> str:
 
 
 def cell(row: Row, place: int) -> str:
-    """What stands there, without what made it harmless; "" in a row that is too short."""
-    return undone(row.cells[place].strip()) if place < len(row.cells) else ""
+    """What stands there, without what made it harmless; "" in a row that is too short. PostgreSQL holds no NUL."""
+    return undone(row.cells[place].strip()).replace("\0", "\N{REPLACEMENT CHARACTER}") if place < len(row.cells) else ""
 
 
 def mailbox(text: str) -> str:

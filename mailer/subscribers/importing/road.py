@@ -28,6 +28,9 @@ from mailer.tables import Edition, SuppressionReason
 BATCH = 500
 """Rows in one transaction, which then lasts some hundredths of a second."""
 
+LONGEST = 2_000
+"""Characters of evidence."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class How:
@@ -156,14 +159,14 @@ class Import:
             return Fated(row.line, shown, Fate.SKIPPED, f"the file says: {said.said}")
         publication = self._cell(row, Role.PUBLICATION)
         if how.mode is As.OWN and publication not in ("", how.publication):
-            return Fated(row.line, shown, Fate.SKIPPED, f"it is of the publication {publication!r}")
+            return Fated(row.line, shown, Fate.SKIPPED, f"it is of the publication {publication[:50]!r}")
         edition = self._edition(row)
         if act is Act.SUPPRESS:
             edition = None
         elif edition is None:
             named = self._cell(row, Role.EDITION)
             return Fated(
-                row.line, shown, Fate.SKIPPED, f"there is no edition {named!r}" if named else "it names no edition"
+                row.line, shown, Fate.SKIPPED, f"there is no edition {named[:50]!r}" if named else "it names no edition"
             )
         return Item(
             line=row.line,
@@ -192,12 +195,12 @@ class Import:
     def _evidence(self, row: Row, act: Act) -> str:
         """Of a consent: who left elsewhere brings none."""
         since = self._cell(row, Role.SINCE)
-        words = self._cell(row, Role.EVIDENCE) or self._how.evidence
+        words = self._cell(row, Role.EVIDENCE)[:LONGEST] or self._how.evidence
         if self._how.mode is As.OWN:
             return words
         if act is Act.LEAVE:
             return ""
-        return f"{words} (the file says: since {since})".strip() if since else words
+        return f"{words} (the file says: since {since[:50]})".strip() if since else words
 
     def _note(self, row: Row, said: Word) -> str:
         if self._how.mode is As.SUPPRESSED:

@@ -271,3 +271,42 @@ def test_a_dry_run_foresees_what_the_real_one_does(
     with desk.app.database.read() as session:
         for address in session.exec(select(Suppression.address)):
             assert {status for (each, _), status in standing.items() if each == address} <= {SUPPRESSED}
+
+
+def test_evidence_of_any_length_and_octets_is_kept_as_far_as_it_can_be(desk: Desk) -> None:
+    assert (
+        fates(desk.bring("email,evidence\na@far.example.org,x\0y\nb@far.example.org," + "z" * 90_000))
+        == [Fate.ADDED] * 2
+    )
+    with desk.app.database.read() as session:
+        assert [consent.wording for consent in anything(session, Consent)] == ["x\ufffdy", "z" * 2_000]
+
+
+PIECES = [
+    b'"',
+    b",",
+    b"\n",
+    b"\0",
+    b"a@far.example.org",
+    b"\xff\xfe",
+    "Я".encode(),
+    b"'=1",
+    b"email",
+    b"status",
+    b"<",
+    b">",
+]
+
+
+@pytest.mark.sqlite
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    octets=st.binary(max_size=100) | st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join),
+    mode=st.sampled_from(As),
+)
+def test_any_octets_have_fates_or_a_sentence(desk: Desk, octets: bytes, mode: As) -> None:
+    try:
+        found = desk.bring(octets, mode, dry=True)
+    except TableError:
+        return
+    assert all(each.reason or each.fate in (Fate.ADDED, Fate.ASKED, Fate.WAITING, Fate.SUPPRESSED) for each in found)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,11 +12,11 @@ from sqlmodel import select
 from mailer.app import App
 from mailer.subscribers import subscription, suppression
 from mailer.subscribers.address import parse
-from mailer.subscribers.importing import road
+from mailer.subscribers.importing import road, writing
 from mailer.subscribers.importing.columns import Role, Said, columns_of
 from mailer.subscribers.importing.fates import As, Fate
 from mailer.subscribers.importing.table import TableError, open_table
-from mailer.subscribers.states import SubscriptionStatus
+from mailer.subscribers.states import IllegalTransition, SubscriptionEvent, SubscriptionStatus, advance
 from mailer.subscribers.subscription import Confirmation
 from mailer.tables import (
     Consent,
@@ -310,3 +311,41 @@ def test_any_octets_have_fates_or_a_sentence(desk: Desk, octets: bytes, mode: As
     except TableError:
         return
     assert all(each.reason or each.fate in (Fate.ADDED, Fate.ASKED, Fate.WAITING, Fate.SUPPRESSED) for each in found)
+
+
+@pytest.mark.postgresql  # on SQLite nobody writes between our look and our writing
+def test_a_reader_who_subscribes_at_that_moment_is_met(
+    desk: Desk, clock: HandedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe = writing._subscribe
+
+    def at_that_moment(*args: Any) -> None:
+        if not desk.standing():
+            with desk.app.database.write() as session:
+                subscription.request(
+                    session,
+                    edition=desk.editions[0],
+                    address=parse("a@far.example.org"),
+                    address_hash=desk.hash("a@far.example.org"),
+                    language="en",
+                    wording="I want it.",
+                    source="form",
+                    network="",
+                    window=timedelta(),
+                    now=clock(),
+                )
+        subscribe(*args)
+
+    monkeypatch.setattr(writing, "_subscribe", at_that_moment)
+    (found,) = desk.bring("a@far.example.org\n")
+    assert (found.fate, found.reason) == (Fate.ADDED, "was pending here")
+    assert list(desk.standing().values()) == [CONFIRMED]
+
+
+@pytest.mark.parametrize("status", SubscriptionStatus)
+def test_an_import_leads_to_a_reader_from_nowhere_but_the_door(status: SubscriptionStatus) -> None:
+    if status in (PENDING, CONFIRMED):
+        assert advance(status, SubscriptionEvent.IMPORT) is CONFIRMED
+    else:
+        with pytest.raises(IllegalTransition, match=f"that is {status} cannot import"):
+            advance(status, SubscriptionEvent.IMPORT)

@@ -6,14 +6,24 @@ def front(host: str, publication: str, language: str) -> str:
     return f"{host}/{publication}/{language}"
 
 
-def archive(host: str, publication: str, language: str) -> str:
-    """The list of weeks."""
-    return f"{front(host, publication, language)}/issues"
+def archive(host: str, publication: str, language: str, year: int | None = None) -> str:
+    """The list of weeks: the newest, or those of a year."""
+    return f"{front(host, publication, language)}/issues" + (f"?year={year}" if year else "")
 
 
 def issue(host: str, publication: str, language: str, slug: str) -> str:
     """One issue on the web; says nothing about who asks."""
     return f"{archive(host, publication, language)}/{slug}"
+
+
+def commentary(host: str, publication: str, language: str, slug: str, name: str) -> str:
+    """One commentary of an issue."""
+    return f"{issue(host, publication, language, slug)}/{name}"
+
+
+def feed(host: str, publication: str, language: str) -> str:
+    """The Atom feed."""
+    return f"{front(host, publication, language)}/feed.atom"
 
 
 def confirm(host: str, token: str) -> str:

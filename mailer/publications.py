@@ -89,6 +89,7 @@ class Description(_Strict):
     time_zone: Annotated[str, AfterValidator(_known_zone)]
     weekly_slot: str
     uncertain_policy: UncertainPolicy = UncertainPolicy.RESEND
+    archive: bool = True
     editions: Annotated[list[EditionDescription], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
     Publication ─┬─ Edition ──── Subscription ── Subscriber        Suppression (by keyed hash, outlives its Subscriber)
                  │                  └─ Consent (append-only)
-                 └─ Issue ─┬─ Translation, Picture
+                 └─ Issue ─┬─ Translation, Commentary, Picture
                            └─ Message (one per edition, rendered once)
     Delivery (issue × subscription, or one automatic mail) ── Attempt ── Worker
     Arrival (mail that came in, and what it did) ── Quarantine ── Forward (the Delivery by which the editors get it)
@@ -22,6 +22,7 @@ from sqlmodel import Field, SQLModel
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.incoming import Category, Effect, Kind
 from mailer.issues.states import IssueStatus
+from mailer.issues.verdict import Verdict
 from mailer.subscribers.states import SubscriptionStatus
 
 # Before any table: Alembic's batch operations find constraints on SQLite by these names.
@@ -80,6 +81,7 @@ class Publication(SQLModel, table=True):
     uncertain_policy: UncertainPolicy = Field(
         default=UncertainPolicy.RESEND, sa_type=_one_of(UncertainPolicy, "uncertain_policy")
     )
+    archive: bool = True  #: whether what was sent is shown on the web
     created_at: datetime
 
 
@@ -115,6 +117,7 @@ class Issue(SQLModel, table=True):
     halted_at: datetime | None = (
         None  #: when so much came back that it was paused: once, for whoever resumes it has looked
     )
+    private: bool = False  #: only in its readers' mailboxes, never on the web
 
 
 class Translation(SQLModel, table=True):
@@ -124,6 +127,20 @@ class Translation(SQLModel, table=True):
     language: str = Field(primary_key=True, max_length=16)
     title: str
     source: str  #: the whole Markdown file
+
+
+class Commentary(SQLModel, table=True):
+    """A commentary of a translation as lists and addresses need it. Written once, with its translation."""
+
+    __table_args__ = (UniqueConstraint("issue_id", "language", "name"),)
+
+    issue_id: int = Field(foreign_key="issue.id", primary_key=True, ondelete="CASCADE")
+    language: str = Field(primary_key=True, max_length=16)
+    position: int = Field(primary_key=True)  #: in the issue, from 1; the same in every language
+    name: str = Field(max_length=64)  #: in its address, from the headline
+    headline: str
+    verdict: Verdict | None = Field(default=None, sa_type=_one_of(Verdict, "verdict"))
+    opening: str  #: its first words
 
 
 class Picture(SQLModel, table=True):

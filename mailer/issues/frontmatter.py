@@ -9,7 +9,8 @@ import yaml
 
 from mailer.issues.problems import Problem
 
-KNOWN = ("period", "title", "subject", "preheader")
+KNOWN = ("period", "title", "subject", "preheader", "private")
+_YES_OR_NO = {"true": True, "false": False}
 _FENCE = re.compile(r"---[ \t]*")
 _PERIOD = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _EXAMPLE = "period: 2017-04-03/2017-04-09"
@@ -22,6 +23,7 @@ class FrontMatter:
     title: str
     subject: str | None
     preheader: str | None
+    private: bool
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def read(yaml_text: str, file: str, problems: list[Problem]) -> FrontMatter | No
         title=texts["title"],
         subject=texts.get("subject"),
         preheader=texts.get("preheader"),
+        private=_YES_OR_NO[texts.get("private", "false").lower()],
     )
 
 
@@ -120,6 +123,9 @@ def _wrong_with(name: str, entry: _Entry, file: str) -> Iterator[Problem]:
         elif days[0] > days[1]:
             mend = f"Write it as period: {days[1]}/{days[0]}"
             yield Problem(file, line, f'the period "{text}" ends before it begins', mend)
+    elif name == "private":
+        if text.lower() not in _YES_OR_NO:
+            yield Problem(file, line, f"private is {text!r:.60}, neither true nor false", "Write private: true")
     elif not text and name == "title":
         yield Problem(file, line, "the title is empty", "Write it after the colon.")
     elif "=?" in text or not text.isprintable():  # they become header fields; `=?` begins an encoded word, RFC 2047 §2

@@ -11,7 +11,7 @@ from mailer.errors import MailerError
 from mailer.issues.calendar import next_slot
 from mailer.issues.manuscript import Manuscript, PictureSource
 from mailer.issues.states import IssueEvent, IssueStatus, advance
-from mailer.tables import Edition, Issue, Picture, Publication, Translation
+from mailer.tables import Commentary, Edition, Issue, Picture, Publication, Translation
 
 if TYPE_CHECKING:
     from mailer.issues.source import IssueSource  # a worker goes without what reads Markdown
@@ -56,6 +56,7 @@ def add(session: Session, publication: Publication, source: "IssueSource", now: 
             first_day=source.first_day,
             last_day=source.last_day,
             added_at=now,
+            private=source.private,
         )
         session.add(issue)
         session.flush()
@@ -63,6 +64,7 @@ def add(session: Session, publication: Publication, source: "IssueSource", now: 
         _refuse_if_begun(issue)
         apply(session, issue, IssueEvent.ADD)
         issue.first_day, issue.last_day, issue.added_at = source.first_day, source.last_day, now
+        issue.private = source.private
     _replace_content(session, issue, source)
     return issue, is_new
 
@@ -78,12 +80,24 @@ def _refuse_if_begun(issue: Issue) -> None:
 
 def _replace_content(session: Session, issue: Issue, source: "IssueSource") -> None:
     assert issue.id is not None
-    for table in (Translation, Picture):
+    for table in (Translation, Commentary, Picture):
         session.connection().execute(sa.delete(table).where(col(table.issue_id) == issue.id))
     session.flush()
     for language, translation in source.translations.items():
         session.add(
             Translation(issue_id=issue.id, language=language, title=translation.title, source=translation.source)
+        )
+        session.add_all(
+            Commentary(
+                issue_id=issue.id,
+                language=language,
+                position=position,
+                name=commentary.name,
+                headline=commentary.headline,
+                verdict=commentary.verdict,
+                opening=commentary.opening,
+            )
+            for position, commentary in enumerate(translation.commentaries, 1)
         )
     for picture in source.pictures.values():
         session.add(

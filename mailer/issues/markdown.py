@@ -2,7 +2,7 @@
 
 import html
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -83,6 +83,20 @@ def has_text(block: Block) -> bool:
         or any(child.type == "image" for child in token.children or ())
         for token in block
     )
+
+
+OPENING = 280
+"""About the most characters of an opening: what a list or a preview shows of a commentary."""
+
+
+def opening(written: Iterable[Block]) -> str:
+    """The first running text without marks: whole where it is short, else cut behind a word."""
+    texts = (plain(token.children) for block in written for token in block)
+    text = next(filter(None, texts), "")
+    if len(text) <= OPENING:
+        return text
+    cut = text[:OPENING]
+    return (cut.rpartition(" ")[0] or cut).rstrip(" ,;:(–—-") + "…"
 
 
 def _is_comment(block: Sequence[Token]) -> bool:

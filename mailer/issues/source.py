@@ -26,10 +26,16 @@ SOURCE_LIMIT = 1_000_000  #: bytes of one file
 class Commentary:
     headline: str
     anchor: str  #: unique within an issue, all languages taken together
+    name: str  #: unique within its language: the anchor without it
     verdict: Verdict | None  #: its own, else its section's
     lead: tuple[Block, ...]
     body: tuple[Block, ...]
     line: int  #: in the file, from 1
+
+    @property
+    def opening(self) -> str:
+        """The first words: the lead, else how the text begins."""
+        return markdown.opening((*self.lead, *self.body))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,7 @@ class TranslationSource:
     title: str
     subject: str | None  #: None: title and period, composed where it is shown
     preheader: str | None
+    private: bool  #: not to be shown on the web
     first_day: date
     last_day: date
     sections: tuple[Section, ...]
@@ -70,6 +77,11 @@ class IssueSource:
     translations: Mapping[str, TranslationSource]  #: by language
     pictures: Mapping[str, PictureSource]  #: by file name
     warnings: tuple[Problem, ...]  #: what looks wrong and may be meant
+
+    @property
+    def private(self) -> bool:
+        """Whether any of its languages says so: what is held back in one could be read in another."""
+        return any(translation.private for translation in self.translations.values())
 
 
 def parse_translation(text: str, file: str, language: str) -> TranslationSource:
@@ -94,6 +106,7 @@ def parse_translation(text: str, file: str, language: str) -> TranslationSource:
         title=front.title,
         subject=front.subject,
         preheader=front.preheader,
+        private=front.private,
         first_day=front.first_day,
         last_day=front.last_day,
         sections=sections,
@@ -182,9 +195,11 @@ class _Outline:
             self._sections.append(Section(heading=text, verdict=None, commentaries=(), line=line))
         section = self._sections[-1]
         position = sum(len(section.commentaries) for section in self._sections) + 1
+        named = anchor(self._language, text, position, self._anchors)
         commentary = Commentary(
             headline=text,
-            anchor=anchor(self._language, text, position, self._anchors),
+            anchor=named,
+            name=named.removeprefix(f"{self._language}-"),
             verdict=verdict or section.verdict,
             lead=(),
             body=(),

@@ -1,47 +1,56 @@
-"""What was sent, on the web: the weeks, an issue, its pictures. Nothing here depends on who asks."""
+"""What was sent, on the web: the weeks, an issue, a commentary, pictures. Nothing here depends on who asks."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from urllib.parse import quote
+import re
+from collections.abc import Sequence
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Response
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 from starlette.exceptions import HTTPException
 
 from mailer import links
-from mailer.issues.source import parse_translation
-from mailer.issues.states import IssueStatus
-from mailer.rendering.fragment import Shown, fragment
-from mailer.tables import Issue, Picture, Translation
-from mailer.web.pages import HERE, KEPT_FOR_A_MINUTE, READ, TheSite
+from mailer.issues import published
+from mailer.issues.published import Week
+from mailer.rendering.words import words
+from mailer.tables import Commentary, Issue, Picture
+from mailer.web.card import Card
+from mailer.web.pages import HERE, KEPT_FOR_A_MINUTE, READ, Site, TheSite
 from mailer.web.place import Place, find
+from mailer.web.reading import Reading
 
 router = APIRouter()
 
-COLUMN = 600
-"""Width of the text, CSS pixels."""
+NEWEST = 26
+"""Weeks on the first page of the list: half a year. Every year has a page of its own, whose address stays."""
 
-PUBLIC = sa.or_(
-    col(Issue.status).in_((IssueStatus.SENDING, IssueStatus.PAUSED, IssueStatus.SENT)),
-    sa.and_(col(Issue.status) == IssueStatus.CANCELLED, col(Issue.began_at).is_not(None)),
-)
-"""Issues that some reader has: a cancelled one too, if it had begun to go out."""
+_PICTURES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
 
 
 @router.api_route("/{publication}/{language}/issues", methods=READ)
-def list_weeks(publication: str, language: str, site: TheSite) -> Response:
-    """Every week that was sent in this language, newest first."""
+def list_weeks(publication: str, language: str, site: TheSite, year: str = "") -> Response:
+    """The newest weeks in this language, or those of a year, newest first."""
     with site.app.database.read() as session:
-        at = _place(session, publication, language)
-        found = weeks(session, at, language)
+        at = place_of(session, publication, language)
+        years = {each: published.years(session, at.publication, each) for each in at.languages}
+        asked = _year(year, years[language])
+        weeks = published.weeks(session, at.publication, language, year=asked, limit=None if asked else NEWEST)
+    others = {
+        each: links.archive(HERE, at.slug, each, asked if asked in years[each] else None) for each in at.languages
+    }
     return site.page(
         "archive.html",
         language=language,
         place=at,
-        others={each: links.archive(HERE, at.slug, each) for each in at.languages},
+        others=others,
         keep=KEPT_FOR_A_MINUTE,
-        weeks=found,
+        card=Card(
+            path=others[language],
+            title=f"{words(language).gettext('All issues')}{f', {asked}' if asked else ''}",
+            description=words(language).gettext("A weekly commentary, sent to you by e-mail"),
+            languages=others,
+        ),
+        weeks=weeks,
+        years=years[language],
+        year=asked,
     )
 
 
@@ -49,12 +58,11 @@ def list_weeks(publication: str, language: str, site: TheSite) -> Response:
 def show_issue(publication: str, language: str, slug: str, site: TheSite) -> Response:
     """One week, as it was written."""
     with site.app.database.read() as session:
-        at = _place(session, publication, language)
-        issue = _public(session, at, slug)
-        written = {row.language: row for row in _translations(session, issue)}
-        sizes = {name: (width, height) for name, width, height in _sizes(session, issue)}
-    if language not in written:
-        raise HTTPException(404)
+        at = place_of(session, publication, language)
+        issue = _shown(session, at, slug)
+        reading = _reading(site, session, at, issue, language)
+        written = published.languages(session, issue)
+        before, after = published.neighbours(session, at.publication, issue, language)
     others = {each: links.issue(HERE, at.slug, each, slug) for each in at.languages if each in written}
     return site.page(
         "issue.html",
@@ -62,65 +70,104 @@ def show_issue(publication: str, language: str, slug: str, site: TheSite) -> Res
         place=at,
         others=others,
         keep=KEPT_FOR_A_MINUTE,
-        issue=parse_translation(written[language].source, f"{language}.md", language),
-        text=partial(fragment, show=_shown(links.issue(HERE, at.slug, language, slug), sizes)),
+        card=Card(
+            path=others[language],
+            title=words(language).period(issue.first_day, issue.last_day),
+            description=reading.description,
+            languages=others,
+            picture=reading.picture,
+            published=issue.began_at,
+        ),
+        issue=reading,
+        slug=slug,
+        before=before,
+        after=after,
     )
 
 
-def _shown(page: str, sizes: Mapping[str, tuple[int, int]]) -> Callable[[str], Shown]:
-    """Where the page at address `page` has a picture, and how large: no wider than the column."""
-
-    def show(name: str) -> Shown:
-        width, height = sizes.get(name, (COLUMN, COLUMN))
-        scale = min(1, COLUMN / width)
-        return Shown(f"{page}/{quote(name)}", round(width * scale), round(height * scale))
-
-    return show
-
-
 @router.api_route("/{publication}/{language}/issues/{slug}/{name}", methods=READ)
-def show_picture(publication: str, language: str, slug: str, name: str, site: TheSite) -> Response:
-    """A picture of an issue."""
+def show_part(publication: str, language: str, slug: str, name: str, site: TheSite) -> Response:
+    """A commentary of an issue, or a picture: no commentary has a dot in its name."""
     with site.app.database.read() as session:
-        issue = _public(session, _place(session, publication, language), slug)
-        found = None if "\0" in name else session.get(Picture, (issue.id, name))
+        at = place_of(session, publication, language)
+        issue = _shown(session, at, slug)
+        written = [] if "." in name else published.commentaries(session, [issue.id]).get(issue.id, [])
+        one = next((each for each in written if (each.language, each.name) == (language, name)), None)
+        if one is None:
+            return _picture(session, issue, name)
+        reading = _reading(site, session, at, issue, language)
+    return _commentary(site, at, issue, reading, one, written)
+
+
+def _commentary(
+    site: Site, at: Place, issue: Issue, reading: Reading, one: Commentary, written: Sequence[Commentary]
+) -> Response:
+    sisters = {
+        language: links.commentary(HERE, at.slug, language, issue.slug, sister.name)
+        for language, sister in published.sisters(written, one).items()
+        if language in at.languages
+    }
+    whole = {each.language: links.issue(HERE, at.slug, each.language, issue.slug) for each in written}
+    article = reading.articles[one.position - 1]
+    return site.page(
+        "commentary.html",
+        language=one.language,
+        place=at,
+        others={each: sisters.get(each, whole.get(each, "")) for each in at.languages if each in whole},
+        keep=KEPT_FOR_A_MINUTE,
+        card=Card(
+            path=sisters[one.language],
+            title=one.headline,
+            description=one.opening,
+            languages=sisters,
+            picture=article.picture,
+            published=issue.began_at,
+        ),
+        issue=issue,
+        article=article,
+        before=reading.articles[one.position - 2] if one.position > 1 else None,
+        after=next(iter(reading.articles[one.position :]), None),
+    )
+
+
+def _picture(session: Session, issue: Issue, name: str) -> Response:
+    found = None if "\0" in name else session.get(Picture, (issue.id, name))
     if found is None or found.media_type not in _PICTURES:
         raise HTTPException(404)
     return Response(found.content, media_type=found.media_type, headers={"Cache-Control": "public, max-age=86400"})
 
 
-_PICTURES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
+def latest(session: Session, at: Place, language: str) -> Week | None:
+    """The newest week that can be read in `language`."""
+    return next(iter(published.weeks(session, at.publication, language, limit=1)), None)
 
 
-def weeks(session: Session, at: Place, language: str, *, limit: int | None = None) -> Sequence[Issue]:
-    """Issues that can be read in `language`, newest first."""
-    readable = (
-        select(Issue)
-        .join(Translation)
-        .where(Issue.publication_id == at.publication.id, Translation.language == language, PUBLIC)
-        .order_by(col(Issue.first_day).desc(), col(Issue.id).desc())
-    )
-    return session.exec(readable.limit(limit)).all()
-
-
-def _place(session: Session, publication: str, language: str) -> Place:
+def place_of(session: Session, publication: str, language: str) -> Place:
+    """The place of an address. Raises HTTPException 404."""
     at = find(session, publication)
     if at is None or language not in at.languages:
         raise HTTPException(404)
     return at
 
 
-def _public(session: Session, at: Place, slug: str) -> Issue:
-    named = select(Issue).where(Issue.publication_id == at.publication.id, Issue.slug == slug, PUBLIC)
-    issue = None if "\0" in slug else session.exec(named).one_or_none()
+def _year(asked: str, years: Sequence[int]) -> int | None:
+    """The year in the address, None where none is. Raises HTTPException 404 where nothing is of that year."""
+    if not asked:
+        return None
+    if not re.fullmatch("[0-9]{4}", asked) or int(asked) not in years:
+        raise HTTPException(404)
+    return int(asked)
+
+
+def _shown(session: Session, at: Place, slug: str) -> Issue:
+    issue = published.find(session, at.publication, slug)
     if issue is None:
         raise HTTPException(404)
     return issue
 
 
-def _translations(session: Session, issue: Issue) -> Sequence[Translation]:
-    return session.exec(select(Translation).where(Translation.issue_id == issue.id)).all()
-
-
-def _sizes(session: Session, issue: Issue) -> Sequence[tuple[str, int, int]]:
-    return session.exec(select(Picture.name, Picture.width, Picture.height).where(Picture.issue_id == issue.id)).all()
+def _reading(site: Site, session: Session, at: Place, issue: Issue, language: str) -> Reading:
+    reading = site.readings.of(session, at, issue, language, HERE)
+    if reading is None:
+        raise HTTPException(404)
+    return reading

@@ -7,8 +7,10 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from mailer import links
+from mailer.issues.published import Week
 from mailer.rendering.words import words
 from mailer.web import archive, place, wording
+from mailer.web.card import Card
 from mailer.web.languages import accepted
 from mailer.web.pages import HERE, KEPT_FOR_A_MINUTE, NEVER_KEPT, READ, AcceptLanguage, Site, TheSite
 from mailer.web.place import Place
@@ -64,20 +66,32 @@ def front_page(
 ) -> Response:
     """The form, again with what was `typed` where some fields were `wrong`."""
     with site.app.database.read() as session:
-        weeks = archive.weeks(session, at, language, limit=1)
+        latest = archive.latest(session, at, language)
     preferred = at.edition_for(language)
+    others = {each: links.front(HERE, at.slug, each) for each in at.languages}
     return site.page(
         "front.html",
         language=language,
         place=at,
-        others={each: links.front(HERE, at.slug, each) for each in at.languages},
+        others=others,
         status=422 if wrong else 200,
         keep=NEVER_KEPT if wrong else KEPT_FOR_A_MINUTE,
-        latest=weeks[0] if weeks else None,
+        card=None if wrong else _card(at, language, others, latest),
+        latest=None if wrong else latest,
         typed={"edition": preferred.code if preferred else "", "address": "", **(typed or {})},
         wrong={"edition": False, "address": False, **(wrong or {})},
         honeypot=HONEYPOT,
         agreement=wording.agreement(words(language), at),
+    )
+
+
+def _card(at: Place, language: str, others: Mapping[str, str], latest: Week | None) -> Card:
+    headlines = " · ".join(each.headline for each in latest.commentaries) if latest else ""
+    return Card(
+        path=others[language],
+        title=at.name(language),
+        description=headlines or words(language).gettext("A weekly commentary, sent to you by e-mail"),
+        languages={**others, "x-default": f"{HERE}/{at.slug}"},
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -17,7 +17,9 @@ from mailer.rendering.templates import spoken
 from mailer.rendering.words import words
 from mailer.resources import resource
 from mailer.web import accent
+from mailer.web.card import Card
 from mailer.web.place import Place
+from mailer.web.reading import Readings
 from mailer.web.tries import Tries
 
 NEVER_KEPT = "no-store"
@@ -75,6 +77,7 @@ class Site:
     app: App
     pages: Pages
     tries: Tries  #: at the console's door
+    readings: Readings = field(default_factory=Readings)
 
     def page(
         self,
@@ -85,10 +88,12 @@ class Site:
         others: Mapping[str, str] | None = None,
         status: int = 200,
         keep: str = NEVER_KEPT,
+        card: Card | None = None,
         **values: Any,
     ) -> HTMLResponse:
-        """A reader's page. `others`: the same in other languages, language -> address."""
-        text = self.pages.render(template, language, place=place, others=others or {}, **values)
+        """A reader's page. `others`: the same in other languages, language -> address. `card`: of a public one."""
+        known = {"place": place, "others": others or {}, "card": card, "origin": self.app.link_host}
+        text = self.pages.render(template, language, **known, **values)
         return HTMLResponse(text, status_code=status, headers={"Cache-Control": keep, "Content-Language": language})
 
     def console_page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 from mailer.app import App
 from mailer.database import DatabaseError
 from mailer.issues.languages import available
-from mailer.web import accent, archive, console, front, leaving, optin, signin
+from mailer.web import accent, archive, console, crawlers, feed, front, leaving, optin, signin
+from mailer.web.fresh import Fresh
 from mailer.web.languages import accepted, of_path
 from mailer.web.mailed import LinkProblem
 from mailer.web.pages import KEPT_FOR_EVER, READ, Pages, Site, TheSite
@@ -30,7 +31,8 @@ def create_app(app: App) -> FastAPI:
         redirect_slashes=False,  # Starlette would build the redirect from the Host header
     )
     web.state.site = Site(app=app, pages=Pages(), tries=Tries())
-    web.add_middleware(Guard)
+    web.add_middleware(Fresh)
+    web.add_middleware(Guard)  # outside of everything
     web.add_exception_handler(HTTPException, _refused)
     web.add_exception_handler(RequestValidationError, _refused)
     web.add_exception_handler(LinkProblem, _link_problem)
@@ -38,7 +40,16 @@ def create_app(app: App) -> FastAPI:
     web.add_exception_handler(DatabaseError, _database_failed)
     web.add_api_route("/health", health, methods=READ)
     web.add_api_route("/static/{name}", static, methods=READ)
-    for part in (optin, leaving, signin, console, front, archive):  # the fixed first segments before /{publication}
+    for part in (
+        optin,
+        leaving,
+        signin,
+        console,
+        crawlers,
+        feed,
+        front,
+        archive,
+    ):  # the fixed first segments before /{publication}
         web.include_router(part.router)
     return web
 
@@ -95,4 +106,5 @@ def _refusal(request: Request, status: int) -> Response:
         others={each: f"?language={each}" for each in available()} if request.method in READ else {},
         status=status,
         refusal=status,
+        missing_issue=status == 404 and "/issues" in request.scope["path"],
     )

@@ -32,6 +32,7 @@ def upgrade() -> None:
             sa.Enum("resend", "hold", name="uncertain_policy", native_enum=False, create_constraint=True, length=16),
             nullable=False,
         ),
+        sa.Column("archive", sa.Boolean(), nullable=False),
         sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_publication")),
         sa.UniqueConstraint("slug", name=op.f("uq_publication_slug")),
@@ -133,6 +134,7 @@ def upgrade() -> None:
         sa.Column("began_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
         sa.Column("finished_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
         sa.Column("halted_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.Column("private", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["publication_id"], ["publication.id"], name=op.f("fk_issue_publication_id_publication")
         ),
@@ -196,6 +198,33 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["issue_id"], ["issue.id"], name=op.f("fk_message_issue_id_issue")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
         sa.UniqueConstraint("issue_id", "edition_id", "digest", name=op.f("uq_message_issue_id_edition_id_digest")),
+    )
+    op.create_table(
+        "commentary",
+        sa.Column("issue_id", sa.Integer(), nullable=False),
+        sa.Column("language", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column("headline", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column(
+            "verdict",
+            sa.Enum(
+                "better",
+                "unchanged",
+                "worse",
+                name="verdict",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=True,
+        ),
+        sa.Column("opening", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issue_id"], ["issue.id"], name=op.f("fk_commentary_issue_id_issue"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("issue_id", "language", "position", name=op.f("pk_commentary")),
+        sa.UniqueConstraint("issue_id", "language", "name", name=op.f("uq_commentary_issue_id_language_name")),
     )
     op.create_table(
         "picture",
@@ -564,6 +593,7 @@ def downgrade() -> None:
 
     op.drop_table("subscription")
     op.drop_table("picture")
+    op.drop_table("commentary")
     op.drop_table("message")
     with op.batch_alter_table("suppression", schema=None) as batch_op:
         batch_op.drop_index("ix_suppression_address_hash_lifted_at")

@@ -157,7 +157,9 @@ def test_period_and_title_are_required() -> None:
 
 def test_an_unknown_key_is_named_with_the_known_ones() -> None:
     found = only_problem(HEAD.replace("title", "autor: me\ntitle") + BODY)
-    assert found == "be.md:3: the key 'autor' is not known. The known ones are period, title, subject, preheader."
+    assert (
+        found == "be.md:3: the key 'autor' is not known. The known ones are period, title, subject, preheader, private."
+    )
 
 
 @pytest.mark.parametrize("entry", ["title: again", "subject: [a, b]", "? [a]\n: b", "subject: {a: b}"])

@@ -1,0 +1,123 @@
+"""What of the issues anybody may read. Nothing here reads Markdown: lists of ten years must be quick."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from mailer.issues.states import IssueStatus
+from mailer.tables import Commentary, Issue, Publication, Translation
+
+_READ = sa.or_(
+    col(Issue.status).in_((IssueStatus.SENDING, IssueStatus.PAUSED, IssueStatus.SENT)),
+    sa.and_(col(Issue.status) == IssueStatus.CANCELLED, col(Issue.began_at).is_not(None)),
+)
+"""Issues that some reader has: a cancelled one too, if it had begun to go out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Week:
+    """An issue in one language, as a list shows it."""
+
+    issue: Issue
+    commentaries: Sequence[Commentary]
+
+
+def of(publication: Publication) -> SelectOfScalar[Issue]:
+    """The issues that are shown: what some reader has, and is not private."""
+    shown = select(Issue).where(Issue.publication_id == publication.id, _READ, col(Issue.private).is_(False))
+    return shown if publication.archive else shown.where(sa.false())
+
+
+def find(session: Session, publication: Publication, slug: str) -> Issue | None:
+    """The issue called `slug`, if it is shown."""
+    if "\0" in slug:  # PostgreSQL refuses to be asked
+        return None
+    return session.exec(of(publication).where(Issue.slug == slug)).one_or_none()
+
+
+def weeks(
+    session: Session, publication: Publication, language: str, *, year: int | None = None, limit: int | None = None
+) -> list[Week]:
+    """What can be read in `language`, newest first: all, or what began in a `year`."""
+    wanted = _in_language(publication, language)
+    if year is not None:
+        wanted = wanted.where(_began_in(year))
+    found = session.exec(_newest_first(wanted).limit(limit)).all()
+    headlines = commentaries(session, [issue.id for issue in found], language)
+    return [Week(issue=issue, commentaries=headlines.get(issue.id, ())) for issue in found]
+
+
+def of_year(session: Session, publication: Publication, year: int) -> Sequence[Issue]:
+    """The issues that began in a year, in whatever language, newest first."""
+    return session.exec(_newest_first(of(publication).where(_began_in(year)))).all()
+
+
+def years(session: Session, publication: Publication, language: str | None = None) -> list[int]:
+    """The years that have issues, newest first."""
+    shown = _in_language(publication, language) if language else of(publication)
+    year = sa.extract("year", shown.subquery().c.first_day)
+    return [int(found) for found in session.execute(sa.select(year).distinct().order_by(year.desc())).scalars()]
+
+
+def commentaries(
+    session: Session, issue_ids: Iterable[int | None], language: str | None = None
+) -> Mapping[int | None, list[Commentary]]:
+    """The commentaries of issues in their order: issue id -> those in `language`, or in all."""
+    wanted = select(Commentary).where(col(Commentary.issue_id).in_(list(issue_ids)))
+    if language:
+        wanted = wanted.where(Commentary.language == language)
+    found: dict[int | None, list[Commentary]] = {}
+    for row in session.exec(wanted.order_by(col(Commentary.language), col(Commentary.position))):
+        found.setdefault(row.issue_id, []).append(row)
+    return found
+
+
+def neighbours(session: Session, publication: Publication, issue: Issue, language: str) -> tuple[Issue | None, ...]:
+    """The issue before and the one after, in `language`."""
+    when, here = (
+        sa.tuple_(col(Issue.first_day), col(Issue.id)),
+        sa.tuple_(sa.literal(issue.first_day), sa.literal(issue.id)),
+    )
+    shown = _in_language(publication, language)
+    before = _newest_first(shown.where(when < here))
+    after = shown.where(when > here).order_by(col(Issue.first_day), col(Issue.id))
+    return session.exec(before.limit(1)).first(), session.exec(after.limit(1)).first()
+
+
+def languages(session: Session, issue: Issue) -> set[str]:
+    """Those that the issue was written in."""
+    return set(session.exec(select(Translation.language).where(Translation.issue_id == issue.id)))
+
+
+def sisters(written: Sequence[Commentary], one: Commentary) -> dict[str, Commentary]:
+    """The same commentary in each language, itself too: language -> the one at its place.
+
+    `written`: all of its issue. A language that has more or fewer commentaries has no sister: places say nothing there.
+    """
+    count = sum(each.language == one.language for each in written)
+    by_language: dict[str, list[Commentary]] = {}
+    for each in written:
+        by_language.setdefault(each.language, []).append(each)
+    return {
+        language: each
+        for language, all_ in by_language.items()
+        if len(all_) == count
+        for each in all_
+        if each.position == one.position
+    }
+
+
+def _in_language(publication: Publication, language: str) -> SelectOfScalar[Issue]:
+    return of(publication).join(Translation).where(Translation.language == language)
+
+
+def _began_in(year: int) -> sa.ColumnElement[bool]:
+    return col(Issue.first_day).between(date(year, 1, 1), date(year, 12, 31))
+
+
+def _newest_first(issues: SelectOfScalar[Issue]) -> SelectOfScalar[Issue]:
+    return issues.order_by(col(Issue.first_day).desc(), col(Issue.id).desc())

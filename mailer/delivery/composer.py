@@ -201,7 +201,8 @@ class Composer:
             edition=recipe.edition,
             confirm=links.confirm(host, marker(Slot.CONFIRM)),
             unsubscribe=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
-            archive=links.archive(host, publication.slug, language),
+            front=links.front(host, publication.slug, language),
+            archive=links.archive(host, publication.slug, language) if publication.archive else None,
             valid_hours=settings.confirmation_hours,
             by_reply=settings.takes_mail,
         )

@@ -77,7 +77,10 @@ def render(session: Session, issue: Issue, settings: Settings, make: Make = _her
     bodies = make(
         manuscript,
         letterhead_of(publication),
-        [(edition.languages, links_of(publication, edition.languages, issue.slug, host)) for edition in editions],
+        [
+            (edition.languages, links_of(publication, edition.languages, issue.slug, host, private=issue.private))
+            for edition in editions
+        ],
     )
     made = {}
     for edition, body in zip(editions, bodies, strict=True):

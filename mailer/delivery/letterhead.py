@@ -25,11 +25,14 @@ def name_in(publication: Publication, languages: Sequence[str]) -> str:
     return next((publication.names[each] for each in languages if each in publication.names), publication.slug)
 
 
-def links_of(publication: Publication, languages: Sequence[str], slug: str, host: str) -> Links:
-    """Where an issue's mail points to."""
+def links_of(
+    publication: Publication, languages: Sequence[str], slug: str, host: str, *, private: bool = False
+) -> Links:
+    """Where an issue's mail points to. A private issue is nowhere but in the mail."""
+    shown = languages if publication.archive else ()
     return Links(
-        view={language: links.issue(host, publication.slug, language, slug) for language in languages},
-        archive={language: links.archive(host, publication.slug, language) for language in languages},
+        view={language: links.issue(host, publication.slug, language, slug) for language in shown if not private},
+        archive={language: links.archive(host, publication.slug, language) for language in shown},
         unsubscribe=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
     )
 
@@ -57,7 +60,7 @@ def head_of(
         list_id=publication.list_id,
         list_name=name,
         owner_address=publication.contact_address,
-        archive_url=links.archive(host, publication.slug, languages[0]),
+        archive_url=links.archive(host, publication.slug, languages[0]) if publication.archive else None,
         unsubscribe_url=links.unsubscribe(host, token) if with_unsubscribe else None,
         unsubscribe_address=f"leave+{token}@{mail_domain}" if with_unsubscribe else None,
         reply_to=f"confirm+{marker(Slot.CONFIRM)}@{mail_domain}" if with_confirm else None,

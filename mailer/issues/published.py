@@ -78,10 +78,8 @@ def commentaries(
 
 def neighbours(session: Session, publication: Publication, issue: Issue, language: str) -> tuple[Issue | None, ...]:
     """The issue before and the one after, in `language`."""
-    when, here = (
-        sa.tuple_(col(Issue.first_day), col(Issue.id)),
-        sa.tuple_(sa.literal(issue.first_day), sa.literal(issue.id)),
-    )
+    when = sa.tuple_(col(Issue.first_day), col(Issue.id))
+    here = sa.tuple_(sa.literal(issue.first_day), sa.literal(issue.id))
     shown = _in_language(publication, language)
     before = _newest_first(shown.where(when < here))
     after = shown.where(when > here).order_by(col(Issue.first_day), col(Issue.id))

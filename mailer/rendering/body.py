@@ -18,8 +18,8 @@ class Letterhead:
 class Links:
     """Ready-made URLs; may contain slot markers, so rendering never alters them."""
 
-    view: Mapping[str, str]  #: language -> the issue on the web; does not identify the reader
-    archive: Mapping[str, str]
+    view: Mapping[str, str]  #: language -> the issue on the web; does not identify the reader; none of a private one
+    archive: Mapping[str, str]  #: none where nothing is shown on the web
     unsubscribe: str
 
 
@@ -31,7 +31,8 @@ class About:
     edition: str  #: its label
     confirm: str  #: link
     unsubscribe: str  #: link
-    archive: str  #: link
+    front: str  #: link
+    archive: str | None  #: link; None where nothing is shown on the web
     valid_hours: int  #: of the confirm link
     by_reply: bool  #: whether a reply is heard
 

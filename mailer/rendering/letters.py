@@ -54,11 +54,11 @@ def welcome(words: Words, about: About) -> Letter:
                 "From now on “{name}” comes to this address once a week, as soon as a new issue is out.", name=name
             ),
             words.gettext("Your edition: {edition}.", edition=about.edition),
-            words.gettext("Until then, past issues are waiting for you in the archive."),
+            *([words.gettext("Until then, past issues are waiting for you in the archive.")] if about.archive else []),
         ],
-        button=words.gettext("Read past issues"),
-        url=about.archive,
-        announced=words.gettext("All issues"),
+        button=words.gettext("Read past issues") if about.archive else words.gettext("To the front page"),
+        url=about.archive or about.front,
+        announced=words.gettext("All issues") if about.archive else words.gettext("To the front page"),
         after=[words.gettext("You can leave whenever you like: the link is below, and in every issue.")],
         unsubscribe=about.unsubscribe,
     )

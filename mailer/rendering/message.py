@@ -72,7 +72,7 @@ class Head:
     list_id: str
     list_name: str
     owner_address: str
-    archive_url: str
+    archive_url: str | None
     unsubscribe_url: str | None = None
     unsubscribe_address: str | None = None
     feedback_id: str | None = None
@@ -234,7 +234,8 @@ def _list_fields(head: Head) -> Iterator[tuple[str, str]]:
         ways = [head.unsubscribe_url] + [f"mailto:{address}" for address in [head.unsubscribe_address] if address]
         yield "List-Unsubscribe", ",\r\n ".join(f"<{_bare('List-Unsubscribe', way)}>" for way in ways)
         yield "List-Unsubscribe-Post", "List-Unsubscribe=One-Click"
-    yield "List-Archive", f"<{_bare('List-Archive', head.archive_url)}>"
+    if head.archive_url:
+        yield "List-Archive", f"<{_bare('List-Archive', head.archive_url)}>"
     yield "List-Owner", f"<mailto:{_bare('List-Owner', head.owner_address)}>"
 
 

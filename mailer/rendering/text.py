@@ -20,9 +20,12 @@ def issue_text(parts: Sequence[tuple[Words, TranslationSource]], letterhead: Let
     words = parts[0][0]
     reason = words.gettext("You get this letter because you subscribed to it and confirmed your address.")
     ways = [
-        labelled(spoken.gettext("View in browser"), in_language(links.view, spoken.language)) for spoken, _ in parts
+        labelled(spoken.gettext("View in browser"), links.view[spoken.language])
+        for spoken, _ in parts
+        if spoken.language in links.view
     ]
-    ways.append(labelled(words.gettext("All issues"), in_language(links.archive, words.language)))
+    if links.archive:
+        ways.append(labelled(words.gettext("All issues"), in_language(links.archive, words.language)))
     ways.append(labelled(words.gettext("Unsubscribe"), links.unsubscribe))
     return joined([*made, *footer(words, letterhead, [wrapped(reason), *ways])])
 

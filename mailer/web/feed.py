@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Response
 from starlette.exceptions import HTTPException
 
-from mailer import links
 from mailer.issues import published
 from mailer.rendering.words import words
 from mailer.tables import Issue

@@ -40,16 +40,8 @@ def create_app(app: App) -> FastAPI:
     web.add_exception_handler(DatabaseError, _database_failed)
     web.add_api_route("/health", health, methods=READ)
     web.add_api_route("/static/{name}", static, methods=READ)
-    for part in (
-        optin,
-        leaving,
-        signin,
-        console,
-        crawlers,
-        feed,
-        front,
-        archive,
-    ):  # the fixed first segments before /{publication}
+    fixed = optin, leaving, signin, console, crawlers, feed  # before what begins with /{publication}
+    for part in (*fixed, front, archive):
         web.include_router(part.router)
     return web
 

@@ -14,6 +14,7 @@ from mailer.rendering.words import available
 TOKEN = "abcdefghijklmnopqrstuvwxyz"
 CONFIRM = f"https://news.example.org/c/{TOKEN}"
 UNSUBSCRIBE = f"https://news.example.org/u/{TOKEN}"
+FRONT = "https://news.example.org/belarus/ru"
 ARCHIVE = "https://news.example.org/belarus/ru/issues"
 LETTERHEAD = Letterhead(
     names={"en": "Situation in Belarus", "be": "Сітуацыя ў Беларусі", "ru": "Ситуация в Беларуси"},
@@ -29,6 +30,7 @@ def about(confirm: str = CONFIRM, valid_hours: int = 72) -> About:
         edition="BE/RU",
         confirm=confirm,
         unsubscribe=UNSUBSCRIBE,
+        front=FRONT,
         archive=ARCHIVE,
         valid_hours=valid_hours,
         by_reply=False,

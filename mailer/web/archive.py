@@ -72,7 +72,11 @@ def show_issue(publication: str, language: str, slug: str, site: TheSite) -> Res
         keep=KEPT_FOR_A_MINUTE,
         card=Card(
             path=others[language],
-            title=words(language).period(issue.first_day, issue.last_day),
+            title=words(language).gettext(
+                "{title}, {period}",
+                title=reading.title,
+                period=words(language).period(issue.first_day, issue.last_day),
+            ),
             description=reading.description,
             languages=others,
             picture=reading.picture,

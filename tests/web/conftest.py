@@ -1,16 +1,23 @@
 """The pages over HTTP, and the hand of a reader who uses them."""
 
+import io
 import warnings
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import date, timedelta
 
 import pytest
 from fastapi import FastAPI
+from PIL import Image
 from sqlmodel import col, select
 
 from mailer.app import App
+from mailer.issues import issue as issues
+from mailer.issues.folder import read_files
+from mailer.issues.states import IssueStatus
 from mailer.tables import Consent, Delivery, Publication, Subscription
 from mailer.tokens import Purpose
 from mailer.web.site import create_app
+from tests.conftest import HandedClock
 
 with warnings.catch_warnings():  # httpx is what we have; Starlette would rather have its successor
     warnings.simplefilter("ignore")
@@ -89,3 +96,64 @@ def confirmed(client: TestClient, ledger: Ledger) -> Subscription:
     client.post("/subscribe", data=form())
     client.post(ledger.confirm_path())
     return ledger.subscriptions()[-1]
+
+
+WEEK = """---
+period: {first}/{last}
+title: {title}
+{more}
+---
+## {section} {{verdict=worse}}
+
+### A headline with <b>marks</b>
+
+**The lead.** The body with a [link](https://example.org/), <script>alert(1)</script>
+<span style="color:red" onclick="x()">inline HTML</span> and a picture.
+
+![A bridge](bridge.png)
+
+### {second} {{verdict=better}}
+
+{text}
+"""
+SECOND = {"en": "Trams return", "be": "Трамваі вяртаюцца", "ru": "Трамваи возвращаются"}
+
+AddIssue = Callable[..., None]
+"""add_issue("en", "be", first_day=date(2019, 4, 15), status=SENT, more="", text="Text.") -> an issue that was sent."""
+
+
+@pytest.fixture(scope="session")
+def bridge() -> bytes:
+    """A picture of 1200 × 80 pixels."""
+    octets = io.BytesIO()
+    Image.new("RGB", (1200, 80), "#446688").save(octets, "PNG")
+    return octets.getvalue()
+
+
+@pytest.fixture
+def add_issue(app: App, publication: Publication, clock: HandedClock, bridge: bytes) -> AddIssue:
+    def add(
+        *languages: str,
+        status: IssueStatus = IssueStatus.SENT,
+        began: bool = True,
+        first_day: date = date(2019, 4, 15),
+        more: str = "",
+        text: str = "Text.",
+    ) -> None:
+        files = {"bridge.png": bridge}
+        for language in languages or ("en", "be"):
+            source = WEEK.format(
+                first=first_day,
+                last=first_day + timedelta(days=6),
+                title=publication.names[language],
+                section=f"Section in {language}",
+                second=SECOND[language],
+                more=more,
+                text=text,
+            )
+            files[f"{language}.md"] = source.encode()
+        with app.database.write() as session:
+            issue, _ = issues.add(session, publication, read_files(str(first_day), files), clock())
+            issue.status, issue.began_at = status, clock() if began else None
+
+    return add

@@ -1,0 +1,57 @@
+"""What a browser has already is not sent again."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from mailer.app import App
+from mailer.tables import Publication
+from tests.web.conftest import AddIssue, Ledger, form
+
+ISSUE = "/belarus/en/issues/2019-04-15"
+PATHS = [ISSUE, f"{ISSUE}/trams-return", f"{ISSUE}/bridge.png", "/belarus/en/issues", "/belarus/en", "/sitemap.xml"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_who_names_the_tag_is_answered_without_the_page(client: TestClient, add_issue: AddIssue, path: str) -> None:
+    add_issue()
+    first = client.get(path)
+    tag = first.headers["etag"]
+    for named in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = client.get(path, headers={"If-None-Match": named})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["cache-control"] == first.headers["cache-control"]
+        assert again.headers["content-security-policy"]
+        assert "content-length" not in again.headers
+    assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.head(path).headers["etag"] == tag
+
+
+def test_a_page_that_changed_has_another_tag(client: TestClient, add_issue: AddIssue, app: App) -> None:
+    add_issue()
+    tag = client.get(ISSUE).headers["etag"]
+    assert client.get(ISSUE).headers["etag"] == tag
+    with app.database.write() as session:
+        session.get_one(Publication, 1).names = {"en": "Another name"}
+    assert client.get(ISSUE, headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_the_same_page_goes_to_everybody(client: TestClient, add_issue: AddIssue) -> None:
+    add_issue()
+    for path in PATHS[:-1]:
+        one = client.get(path, headers={"Accept-Language": "be", "Cookie": "a=b", "User-Agent": "one"})
+        other = client.get(f"{path}?utm_source=mail", headers={"Accept-Language": "ru", "Host": "mirror.example"})
+        assert one.content == other.content
+        assert one.headers["cache-control"].startswith("public")
+        assert "set-cookie" not in one.headers
+
+
+def test_what_is_a_readers_own_has_no_tag(client: TestClient, ledger: Ledger) -> None:
+    client.post("/subscribe", data=form())
+    for path in (ledger.confirm_path(), ledger.leave_path(), "/nope/nope", "/health"):
+        assert "etag" not in client.get(path).headers
+
+
+@pytest.mark.parametrize("since", ["yesterday", "", "Fri, 99 Nov 2026 09:00:00 GMT", "Fri, 20 Nov 99999 09:00:00 GMT"])
+def test_a_senseless_time_is_passed_over(client: TestClient, add_issue: AddIssue, since: str) -> None:
+    add_issue()
+    assert client.get("/belarus/en/feed.atom", headers={"If-Modified-Since": since}).status_code == 200

@@ -42,6 +42,8 @@ def add(folder: FolderArgument, publication: PublicationOption = None) -> None:
     print(
         f"{'Added' if is_new else 'Updated'} {issue.slug}: {languages}" + (f", {pictures} pictures" if pictures else "")
     )
+    if issue.private:
+        print("It is private: only in its readers' mailboxes, never on the web.")
     print(f"Next: mailer issue preview {issue.slug}, then mailer issue queue {issue.slug}")
 
 
@@ -153,6 +155,7 @@ def _as_json(issue: Issue, tally: Tally) -> dict[str, object]:
     return {
         "issue": issue.slug,
         "status": issue.status,
+        "private": issue.private,
         "scheduled_at": issue.scheduled_at,
         "began_at": issue.began_at,
         "finished_at": issue.finished_at,
@@ -220,6 +223,26 @@ def cancel(slug: Slug, publication: PublicationOption = None) -> None:
         assert issue.id is not None
         withdrawn = ledger.withdraw_issue(session, issue.id, app.clock())
     print(f"{slug} is cancelled; {withdrawn} readers will not get it.")
+
+
+@commands.command("hide")
+def hide(slug: Slug, publication: PublicationOption = None) -> None:
+    """Take an issue off the web: archive, feeds and sitemaps. Mailboxes keep it."""
+    _set_private(slug, publication, True)
+    print(f"{slug} is not shown on the web any more. Caches may keep it for a minute.")
+
+
+@commands.command("unhide")
+def unhide(slug: Slug, publication: PublicationOption = None) -> None:
+    """Show an issue on the web that was hidden or private."""
+    _set_private(slug, publication, False)
+    print(f"{slug} is shown on the web as soon as it goes out, or has gone out.")
+
+
+def _set_private(slug: str, publication: str | None, private: bool) -> None:
+    app = installation()
+    with app.database.write() as session:
+        issues.find(session, publications.find(session, publication), slug).private = private
 
 
 @commands.command("settle")

@@ -113,3 +113,21 @@ def test_help_names_every_command(type_: Type) -> None:
     out = type_("--help").out
     for command in ("init", "migrate", "serve", "worker", "log", "demo", "issue", "user"):
         assert command in out
+
+
+def test_an_issue_is_taken_off_the_web_and_put_back(added: Type) -> None:
+    assert "not shown on the web" in added("issue", "hide", SLUG).out
+    assert json.loads(added("issue", "status", SLUG, "--json").out)["private"] is True
+    assert added("issue", "unhide", SLUG).status == 0
+    assert json.loads(added("issue", "status", SLUG, "--json").out)["private"] is False
+    assert "There is no issue" in added("issue", "hide", "nope").err
+
+
+def test_adding_a_private_issue_says_so(installed: Type, tmp_path: Path) -> None:
+    folder = tmp_path / "internal"
+    folder.mkdir()
+    for path in Path(EXAMPLE).iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    source = (folder / "ru.md").read_text()
+    (folder / "ru.md").write_text(source.replace("title:", "private: true\ntitle:", 1))
+    assert "It is private" in installed("issue", "add", str(folder)).out

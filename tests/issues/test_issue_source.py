@@ -80,6 +80,28 @@ def test_subject_and_preheader_are_optional() -> None:
     assert (translation.subject, translation.preheader) == ("A subject", "More")
 
 
+@pytest.mark.parametrize(("value", "private"), [("true", True), ("True", True), ("false", False)])
+def test_an_issue_can_be_private(value: str, private: bool) -> None:
+    assert parsed(HEAD.replace("title", f"private: {value}\ntitle") + BODY).private is private
+    assert not parsed(HEAD + BODY).private
+
+
+@pytest.mark.parametrize("value", ["yes", "", "0"])
+def test_what_private_cannot_be_is_said(value: str) -> None:
+    found = only_problem(HEAD.replace("title", f"private: {value}\ntitle") + BODY)
+    assert found == f"be.md:3: private is {value!r}, neither true nor false. Write private: true"
+
+
+def test_an_opening_is_the_lead_or_the_first_words_and_never_long() -> None:
+    assert parsed(HEAD + BODY).commentaries[0].opening == "Lead."
+    for text, opening in {
+        "[Body](https://example.org) *text*.": "Body text.",
+        "**" + "word " * 99 + "end**": "word " * 55 + "word…",
+        "ш" * 999: "ш" * 280 + "…",
+    }.items():
+        assert parsed(HEAD + BODY.replace("**Lead.** Body.", text)).commentaries[0].opening == opening
+
+
 def test_windows_line_ends_and_a_byte_order_mark_change_nothing() -> None:
     assert parsed("\ufeff" + (HEAD + BODY).replace("\n", "\r\n")).sections == parsed(HEAD + BODY).sections
 

@@ -1,6 +1,7 @@
 """Confirmation and welcome, in every language."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -52,6 +53,16 @@ def test_a_confirmation_has_a_button_and_the_naked_link(language: str) -> None:
     assert f">{CONFIRM}</a>" in body.html
     assert body.text.splitlines().count(CONFIRM) == 1
     assert body.inlines == ()
+
+
+@pytest.mark.parametrize("language", available())
+def test_a_welcome_leads_to_the_archive_or_where_there_is_none_to_the_front_page(language: str) -> None:
+    without = replace(about(), archive=None)
+    for known, link in ((about(), ARCHIVE), (without, FRONT)):
+        body = render_automatic("welcome", language, LETTERHEAD, known)
+        assert f'href="{link}"' in body.html
+        assert link in body.text.splitlines()
+    assert ARCHIVE not in body.html + body.text
 
 
 @pytest.mark.parametrize("language", available())

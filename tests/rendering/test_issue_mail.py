@@ -16,6 +16,7 @@ from mailer.issues.source import IssueSource, parse_translation
 from mailer.rendering.body import Body, Letterhead, Links
 from mailer.rendering.errors import RenderError
 from mailer.rendering.html import HTML_LIMIT, render_issue
+from mailer.rendering.words import words as speak
 from mailer.resources import resource
 
 REAL_ISSUE = Path(__file__).parents[2].parent / "shared" / "real-issue" / "2017-04-03"
@@ -116,6 +117,19 @@ def test_the_links_of_every_footer_stand_in_both_forms(languages: list[str]) -> 
     for text in (body.html.replace("&amp;", "&"), body.text):
         assert "12 Example Street & Sons, Vilnius" in text
         assert "editors@example.org" in text
+
+
+@EDITIONS
+def test_what_is_not_on_the_web_is_not_linked(languages: list[str]) -> None:
+    private = replace(links(), view={})
+    nowhere = replace(private, archive={})
+    for shown, words in ((private, {"View in browser"}), (nowhere, {"View in browser", "All issues"})):
+        body = render_issue(languages, ISSUE.translations, ISSUE.pictures, LETTERHEAD, shown)
+        for text in (body.html, body.text):
+            for each in languages:
+                assert not any(speak(each).gettext(word) in text for word in words)
+            assert links().unsubscribe in text
+        assert not any("/issues" in href for href in _Document(body.html).all("href")) or shown.archive
 
 
 @settings(max_examples=25)

@@ -1,16 +1,23 @@
 """What was sent, on the web."""
 
+import re
 from datetime import date, timedelta
 from urllib.parse import quote_from_bytes
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlmodel import select
 from starlette.testclient import TestClient
 
 from mailer.app import App
+from mailer.delivery import launch
 from mailer.issues.states import IssueStatus
-from mailer.tables import Issue, Publication, Translation
+from mailer.rendering import decoded
+from mailer.rendering.message import Slot
+from mailer.rendering.message import date as date_of_mail
+from mailer.tables import Edition, Issue, Publication, Translation
+from mailer.tokens import Purpose
 from tests.web.conftest import ORIGIN, AddIssue
 
 APRIL = "/belarus/en/issues/2019-04-15"
@@ -256,6 +263,51 @@ def test_an_issue_beside_a_private_one_does_not_lead_to_it(client: TestClient, a
     add_issue(first_day=date(2019, 4, 22))
     assert "2019-04-15" not in client.get("/belarus/en/issues/2019-04-22").text
     assert client.get("/belarus/en/issues").text.count("<h2>") == 1
+
+
+# The way from a mail
+
+
+def _mails(app: App, edition: str = "be-ru") -> list[str]:
+    """The first issue's mail to two readers, as text."""
+    with app.database.read() as session:
+        issue = session.get_one(Issue, 1)
+        chosen = session.exec(select(Edition.id).where(Edition.code == edition)).one()
+        message = launch.render(session, issue, app.settings)[chosen or 0]
+    made = []
+    for number in (1, 2):
+        values = {slot: app.tokens.make(Purpose.UNSUBSCRIBE, number) for slot in message.slots}
+        values |= {Slot.TO: f"reader{number}@example.org", Slot.DATE: date_of_mail(app.clock())}
+        read = decoded.parse(message.splice({slot: values[slot] for slot in message.slots}))
+        made.append("\n".join([str(read["List-Archive"]), decoded.part(read, "html"), decoded.part(read, "plain")]))
+    return made
+
+
+def test_view_in_browser_leads_to_the_issue_and_does_not_say_who_reads(
+    client: TestClient, add_issue: AddIssue, app: App
+) -> None:
+    add_issue("en", "be", "ru")
+    one, other = (set(re.findall(f'{ORIGIN}[^\\s"<>]*', mail)) for mail in _mails(app))
+    own, same = one - other, one & other
+    assert {link.split("/")[3] for link in own} == {"u"}
+    assert same == {
+        f"{ORIGIN}/belarus/{path}" for path in ("be/issues", "be/issues/2019-04-15", "ru/issues/2019-04-15")
+    }
+    for link in same:
+        answer = client.get(link.removeprefix(ORIGIN))
+        assert answer.status_code == 200
+        assert "set-cookie" not in answer.headers
+
+
+def test_the_mail_of_a_private_issue_points_to_no_page_of_it(client: TestClient, add_issue: AddIssue, app: App) -> None:
+    add_issue("en", "be", "ru", more="private: true")
+    for mail in _mails(app):
+        assert "/issues/2019-04-15" not in mail
+        assert f"{ORIGIN}/belarus/be/issues" in mail
+    _change(app, Publication, 1, archive=False)
+    for mail in _mails(app):
+        assert "/issues" not in mail
+        assert mail.startswith("None\n")
 
 
 # How a page is known elsewhere

@@ -56,11 +56,16 @@ def of_year(session: Session, publication: Publication, year: int) -> Sequence[I
     return session.exec(_newest_first(of(publication).where(_began_in(year)))).all()
 
 
-def years(session: Session, publication: Publication, language: str | None = None) -> list[int]:
-    """The years that have issues, newest first."""
-    shown = _in_language(publication, language) if language else of(publication)
-    year = sa.extract("year", shown.subquery().c.first_day)
-    return [int(found) for found in session.execute(sa.select(year).distinct().order_by(year.desc())).scalars()]
+def years(session: Session, publication: Publication) -> dict[str, list[int]]:
+    """The years that have issues, newest first, of each language that has any."""
+    year = sa.extract("year", col(Issue.first_day))
+    of_each = (
+        of(publication).join(Translation).with_only_columns(col(Translation.language), year, maintain_column_froms=True)
+    )
+    found: dict[str, list[int]] = {}
+    for language, number in session.execute(of_each.distinct().order_by(year.desc())):
+        found.setdefault(language, []).append(int(number))
+    return found
 
 
 def commentaries(

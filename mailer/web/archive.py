@@ -30,11 +30,12 @@ def list_weeks(publication: str, language: str, site: TheSite, year: str = "") -
     """The newest weeks in this language, or those of a year, newest first."""
     with site.app.database.read() as session:
         at = place_of(session, publication, language)
-        years = {each: published.years(session, at.publication, each) for each in at.languages}
-        asked = _year(year, years[language])
+        years = published.years(session, at.publication)
+        asked = _year(year, years.get(language, ()))
         weeks = published.weeks(session, at.publication, language, year=asked, limit=None if asked else NEWEST)
     others = {
-        each: links.archive(HERE, at.slug, each, asked if asked in years[each] else None) for each in at.languages
+        each: links.archive(HERE, at.slug, each, asked if asked in years.get(each, ()) else None)
+        for each in at.languages
     }
     return site.page(
         "archive.html",
@@ -49,7 +50,7 @@ def list_weeks(publication: str, language: str, site: TheSite, year: str = "") -
             languages=others,
         ),
         weeks=weeks,
-        years=years[language],
+        years=years.get(language, ()),
         year=asked,
     )
 

@@ -1,5 +1,6 @@
 """For search engines: robots.txt (RFC 9309) and sitemaps (sitemaps.org), a file a year, so that none grows too long."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -44,7 +45,9 @@ def sitemaps(site: TheSite) -> Response:
     with site.app.database.read() as session:
         for at in place.every(session):
             paths.append(f"{HERE}/{at.slug}/sitemap.xml")
-            paths += [f"{HERE}/{at.slug}/sitemap-{year}.xml" for year in published.years(session, at.publication)]
+            paths += [
+                f"{HERE}/{at.slug}/sitemap-{year}.xml" for year in _years(published.years(session, at.publication))
+            ]
     return _xml(site, "sitemaps.xml", paths=paths)
 
 
@@ -53,11 +56,11 @@ def sitemap(publication: str, site: TheSite) -> Response:
     """A publication's front pages and lists of weeks."""
     with site.app.database.read() as session:
         at = _place(place.find(session, publication))
-        years = {each: published.years(session, at.publication, each) for each in at.languages}
+        years = published.years(session, at.publication)
     front = {each: links.front(HERE, at.slug, each) for each in at.languages}
     pages = _pages(front)
-    for year in [None, *sorted({year for found in years.values() for year in found}, reverse=True)]:
-        listed = [each for each in at.languages if (year in years[each] if year else years[each])]
+    for year in [None, *_years(years)]:
+        listed = [each for each in at.languages if each in years and (year is None or year in years[each])]
         pages += _pages({each: links.archive(HERE, at.slug, each, year) for each in listed})
     return _xml(site, "sitemap.xml", pages=pages)
 
@@ -67,7 +70,7 @@ def sitemap_of_a_year(publication: str, year: str, site: TheSite) -> Response:
     """A year's issues and commentaries."""
     with site.app.database.read() as session:
         at = _place(place.find(session, publication))
-        if year not in map(str, published.years(session, at.publication)):
+        if year not in map(str, _years(published.years(session, at.publication))):
             raise HTTPException(404)
         issues = published.of_year(session, at.publication, int(year))
         written = published.commentaries(session, [issue.id for issue in issues])
@@ -83,6 +86,10 @@ def sitemap_of_a_year(publication: str, year: str, site: TheSite) -> Response:
             }
             pages.append(Page(path=sisters[row.language], languages=sisters, changed=changed))
     return _xml(site, "sitemap.xml", pages=pages)
+
+
+def _years(of_languages: Mapping[str, Sequence[int]]) -> list[int]:
+    return sorted({year for years in of_languages.values() for year in years}, reverse=True)
 
 
 def _pages(languages: dict[str, str], changed: date | None = None) -> list[Page]:

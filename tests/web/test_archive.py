@@ -7,7 +7,7 @@ from urllib.parse import quote_from_bytes
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlmodel import select
+from sqlmodel import SQLModel, select
 from starlette.testclient import TestClient
 
 from mailer.app import App
@@ -23,11 +23,9 @@ from tests.web.conftest import ORIGIN, AddIssue
 APRIL = "/belarus/en/issues/2019-04-15"
 
 
-def _change(app: App, table: type, key: object, **values: object) -> None:
+def _change(app: App, table: type[SQLModel], key: object, **values: object) -> None:
     with app.database.write() as session:
-        row = session.get_one(table, key)
-        row.sqlmodel_update(values)
-        session.add(row)
+        session.get_one(table, key).sqlmodel_update(values)
 
 
 # The list

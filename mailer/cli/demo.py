@@ -67,7 +67,7 @@ def _told(result: Result) -> str:
 
 def _where_to_look(built: Stage) -> str:
     return (
-        f"\nOpen   {built.front}/{built.publication.slug}/en   the publication's page: read the issue, subscribe yourself\n"
+        f"\nOpen   {built.front}/{built.publication.slug}/en   the publication's page: read, subscribe yourself\n"
         f"       {built.mail}   the mail that was caught: confirm, read, leave\n"
         f"       {built.front}/console   the send log (name demo, password {built.password})\n"
         "Ctrl-C ends it; nothing is kept."

@@ -5,6 +5,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 import uvicorn
@@ -16,7 +17,7 @@ from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Publication, UserRole
 from mailer.web.site import create_app
 from tests.conftest import HandedClock
-from tests.web.conftest import Ledger
+from tests.web.conftest import AddIssue, Ledger
 
 pytestmark = [pytest.mark.browser, pytest.mark.sqlite]  # what differs by database is tested without a browser
 
@@ -187,6 +188,39 @@ def test_a_reader_changes_the_language_of_a_page(page: Page, ledger: Ledger, wid
     page.get_by_role("link", name="English").click()
     page.get_by_role("button", name="Confirm subscription").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("You have been successfully subscribed")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_reader_goes_from_the_front_page_through_the_archive(page: Page, add_issue: AddIssue, width: int) -> None:
+    add_issue("en", "be", first_day=date(2019, 4, 8))
+    add_issue("en", "be")
+    page.goto("/belarus/en")
+    _fits(page)
+    form, latest = page.locator("#subscribe").bounding_box(), page.locator(".latest").bounding_box()
+    assert form is not None
+    assert latest is not None
+    if width > 1000:
+        assert form["x"] >= latest["x"] + latest["width"]  # beside it
+    else:
+        assert form["y"] >= latest["y"] + latest["height"]  # below it, and one press away
+        page.locator("header").get_by_role("link", name="Subscribe").click()
+        expect(page.get_by_role("heading", name="Subscribe")).to_be_in_viewport()
+    page.get_by_role("link", name="Read more Trams return").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Trams return")
+    _fits(page)
+    page.get_by_role("link", name="Беларуская").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Трамваі вяртаюцца")
+    page.get_by_role("link", name="English").click()
+    page.get_by_role("link", name="The whole issue").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Situation in Belarus")
+    _fits(page)
+    page.get_by_role("link", name="Previous issue").click()
+    expect(page.locator(".masthead")).to_contain_text("April 8 – April 14, 2019")
+    page.get_by_role("link", name="All issues").click()
+    expect(page.locator(".weeks > li")).to_have_count(2)
+    _fits(page)
+    page.emulate_media(media="print")
+    expect(page.locator(".languages")).to_be_hidden()
 
 
 @pytest.mark.parametrize("width", WIDTHS)

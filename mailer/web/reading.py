@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from urllib.parse import quote
 
+from markdown_it.token import Token
 from markupsafe import Markup
 from sqlmodel import Session, col, select
 
@@ -31,6 +32,7 @@ class Illustration:
     address: str
     width: int  #: pixels
     height: int
+    alt: str  #: what it shows, in words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +141,8 @@ def _reading(session: Session, at: Place, issue: Issue, language: str, host: str
 
 
 def _article(one: source.Commentary, name: str, pictures: "_Pictures") -> Article:
-    used = (use.name for block in (*one.lead, *one.body) for use in markdown.pictures(block))
-    first = next((picture for picture in map(pictures.whole, used) if picture), None)
+    tokens = (token for block in (*one.lead, *one.body) for token, _ in markdown.inline_tokens(block))
+    shown = (pictures.whole(token) for token in tokens if token.type == "image")
     return Article(
         name=name,
         anchor=one.anchor,
@@ -149,7 +151,7 @@ def _article(one: source.Commentary, name: str, pictures: "_Pictures") -> Articl
         opening=one.opening,
         lead=fragment(one.lead, pictures.in_text),
         body=fragment(one.body, pictures.in_text),
-        picture=first,
+        picture=next(filter(None, shown), None),
     )
 
 
@@ -165,11 +167,13 @@ class _Pictures:
         scale = min(1, COLUMN / width)
         return Shown(self._address(name), round(width * scale), max(1, round(height * scale)))
 
-    def whole(self, name: str) -> Illustration | None:
+    def whole(self, image: Token) -> Illustration | None:
+        """As large as it is; None where it was lost."""
+        name = markdown.picture_name(image)
         if name not in self._sizes:
             return None
         width, height = self._sizes[name]
-        return Illustration(address=self._address(name), width=width, height=height)
+        return Illustration(address=self._address(name), width=width, height=height, alt=markdown.plain(image.children))
 
     def _address(self, name: str) -> str:
         return f"{self._page}/{quote(name)}"

@@ -334,6 +334,7 @@ def test_a_page_is_previewed_with_its_first_words_and_its_picture(client: TestCl
         "og:site_name": "Situation in Belarus",
         "og:image": f"{ORIGIN}{APRIL}/bridge.png",
         "og:image:width": "1200",
+        "og:image:alt": "A bridge",
         "article:published_time": "2026-11-20T09:00:00+00:00",
     }.items():
         assert f'<meta property="{name}" content="{value}">' in page

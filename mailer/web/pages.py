@@ -1,5 +1,6 @@
 """Pages from templates/web: the words of their language, their addresses, their stylesheets."""
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ HERE = ""
 
 
 class Pages:
-    """The templates, loaded once."""
+    """The templates and stylesheets."""
 
     def __init__(self) -> None:
         folder = resource("templates") / "web"
@@ -68,6 +69,12 @@ class Pages:
         """What `stylesheet` gave this address to."""
         found = (content for name, content in self._stylesheets.items() if self.stylesheet(name) == path)
         return next(found, None)
+
+
+@functools.cache
+def the_pages() -> Pages:
+    """The templates, read and compiled once in a process."""
+    return Pages()
 
 
 @dataclass(frozen=True, kw_only=True)

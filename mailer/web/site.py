@@ -14,7 +14,7 @@ from mailer.web import accent, archive, console, crawlers, feed, front, leaving,
 from mailer.web.fresh import Fresh
 from mailer.web.languages import accepted, of_path
 from mailer.web.mailed import LinkProblem
-from mailer.web.pages import KEPT_FOR_EVER, READ, Pages, Site, TheSite
+from mailer.web.pages import KEPT_FOR_EVER, READ, Site, TheSite, the_pages
 from mailer.web.security import Guard
 from mailer.web.tries import Tries
 
@@ -30,7 +30,7 @@ def create_app(app: App) -> FastAPI:
         openapi_url=None,  # no page describes the pages to a stranger
         redirect_slashes=False,  # Starlette would build the redirect from the Host header
     )
-    web.state.site = Site(app=app, pages=Pages(), tries=Tries())
+    web.state.site = Site(app=app, pages=the_pages(), tries=Tries())
     web.add_middleware(Fresh)
     web.add_middleware(Guard)  # outside of everything
     web.add_exception_handler(HTTPException, _refused)

@@ -59,10 +59,22 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+class MailboxProtocol(enum.StrEnum):
+    """How a mailbox is read."""
+
+    IMAP = "imap"
+    POP3 = "pop3"
+
+
+_MAILBOX_PORTS = {"imaps": 993, "imap": 143, "pop3s": 995, "pop3": 110}
+
+
 @dataclass(frozen=True)
 class MailboxAddress:
-    """Where mail waits for us: imaps://USER@HOST[:PORT]/FOLDER, or imap:// for a server on this machine."""
+    """Where mail waits for us: imaps://USER@HOST[:PORT]/FOLDER or pop3s://USER@HOST[:PORT]; imap:// and pop3:// for a
+    server on this machine."""
 
+    protocol: MailboxProtocol
     tls: bool
     user: str
     host: str
@@ -77,13 +89,18 @@ class MailboxAddress:
             port = parts.port
         except ValueError:
             parts, port = urlsplit(""), None
-        if parts.scheme not in ("imaps", "imap") or not parts.hostname or not parts.username or parts.password:
-            raise ValueError("write it as imaps://USER@HOST/INBOX, without the password")
-        tls = parts.scheme == "imaps"
+        if parts.scheme not in _MAILBOX_PORTS or not parts.hostname or not parts.username or parts.password:
+            raise ValueError("write it as imaps://USER@HOST/INBOX or pop3s://USER@HOST, without the password")
+        tls, protocol = parts.scheme.endswith("s"), MailboxProtocol(parts.scheme.removesuffix("s"))
         if not tls and not is_loopback(parts.hostname):
-            raise ValueError("write imaps://: only a server on this machine may be asked without TLS")
-        folder = unquote(parts.path.lstrip("/")) or "INBOX"
-        return cls(tls, unquote(parts.username), parts.hostname, port or (993 if tls else 143), folder)
+            raise ValueError(f"write {protocol}s://: only a server on this machine may be asked without TLS")
+        folder = unquote(parts.path.lstrip("/"))
+        if folder and protocol is MailboxProtocol.POP3:
+            raise ValueError("write it as pop3s://USER@HOST: a mailbox has no folders there")
+        named = unquote(parts.username)
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in named + folder):
+            raise ValueError("it holds a control character")
+        return cls(protocol, tls, named, parts.hostname, port or _MAILBOX_PORTS[parts.scheme], folder or "INBOX")
 
 
 ListenAddress = Annotated[str, AfterValidator(_address_to_listen_on)]

@@ -16,7 +16,6 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlmodel import select
 
 from mailer.app import App
-from mailer.clock import system_clock
 from mailer.database import DatabaseError
 from mailer.delivery import launch, workers
 from mailer.delivery.composer import Composer
@@ -37,7 +36,6 @@ logging.getLogger("apscheduler.scheduler").setLevel(
 )  # a tick that is still at work is meant to be skipped
 
 TICK = timedelta(seconds=1)
-LOOK = timedelta(minutes=1)
 
 
 class Worker:
@@ -152,9 +150,6 @@ class Worker:
         ]
         for tick, every in ticks:
             scheduler.add_job(self._tick, "interval", args=[tick], seconds=every.total_seconds())
-        if self._ways_in and self._ways_in.mailbox:  # the first look at once
-            look = {"args": [self.look], "seconds": LOOK.total_seconds(), "next_run_time": system_clock()}
-            scheduler.add_job(self._tick, "interval", **look)
         return scheduler
 
     async def _tick(self, tick: Callable[[datetime], None]) -> None:
@@ -196,11 +191,6 @@ class Worker:
         with self._app.database.write() as session:
             for issue in launch.finish(session, now):
                 log.info("issue %s is sent", issue.slug)
-
-    def look(self, _now: datetime) -> None:
-        """Acts on what waits in the mailbox."""
-        if self._ways_in and self._ways_in.mailbox:
-            self._ways_in.mailbox.look()
 
     def _renew(self, worker_id: int, now: datetime) -> None:
         with self._app.database.write() as session:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailer.settings import MailboxAddress, Settings, SettingsError, TlsPolicy, load
+from mailer.settings import MailboxAddress, MailboxProtocol, Settings, SettingsError, TlsPolicy, load
 
 ROOT = Path(__file__).parent.parent
 GOOD = {
@@ -57,6 +57,9 @@ def test_a_missing_setting_is_named(name: str, monkeypatch: pytest.MonkeyPatch) 
         ("MAILER_INBOUND_MAILBOX", "mail.example.org", "imaps://USER@HOST/INBOX"),
         ("MAILER_INBOUND_MAILBOX", "imaps://user:secret@mail.example.org/INBOX", "without the password"),
         ("MAILER_INBOUND_MAILBOX", "imap://user@mail.example.org/INBOX", "imaps://"),
+        ("MAILER_INBOUND_MAILBOX", "pop3://user@mail.example.org", "pop3s://"),
+        ("MAILER_INBOUND_MAILBOX", "pop3s://user@mail.example.org/INBOX", "no folders"),
+        ("MAILER_INBOUND_MAILBOX", "pop3s://user%0d%0aDELE@mail.example.org", "control character"),
         ("MAILER_INBOUND_MAILBOX", "imaps://user@mail.example.org/INBOX", "MAILER_INBOUND_MAILBOX_PASSWORD"),
         ("MAILER_RETURN_PATH_DAYS", "1", "greater"),
     ],
@@ -139,6 +142,9 @@ def test_the_example_explains_every_setting_and_no_other() -> None:
 def test_a_mailbox_is_named_like_a_page() -> None:
     address = MailboxAddress.parse("imaps://in%40example.org@mail.example.org:1993/In%20coming")
     assert address == MailboxAddress(
-        tls=True, user="in@example.org", host="mail.example.org", port=1993, folder="In coming"
+        MailboxProtocol.IMAP, True, "in@example.org", "mail.example.org", 1993, "In coming"
     )
-    assert MailboxAddress.parse("imap://me@localhost") == MailboxAddress(False, "me", "localhost", 143, "INBOX")
+    imap, pop3 = MailboxProtocol.IMAP, MailboxProtocol.POP3
+    assert MailboxAddress.parse("imap://me@localhost") == MailboxAddress(imap, False, "me", "localhost", 143, "INBOX")
+    assert MailboxAddress.parse("pop3s://me@far.example/").port == 995
+    assert MailboxAddress.parse("pop3://me@[::1]") == MailboxAddress(pop3, False, "me", "::1", 110, "INBOX")

@@ -1,102 +1,213 @@
-"""A mailbox that is looked into every minute (IMAP, RFC 9051), for those whose mail server hands nothing on.
+"""A mailbox that is looked into (IMAP, RFC 9051; POP3, RFC 1939), for those whose mail server hands nothing on.
 
-A mail is deleted there only after its effect is committed. What waits for a person stays, flagged and unread. A
-connection that breaks loses nothing: the next look begins where the last one ended, and what was acted on before is
-known by its digest.
+A mail is deleted there only after its effect is committed. What waits for a person stays. A connection that breaks
+loses nothing: what was acted on before is known by its digest when it is read again.
 """
 
 import logging
-import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from typing import Protocol
 
-from imapclient import DELETED, FLAGGED, IMAPClient, SocketTimeout
-from imapclient.exceptions import IMAPClientError
-
+from mailer.database import DatabaseError
 from mailer.delivery.ledger.returning import StillSending
 from mailer.inbound.effects import Effects, Letter
-from mailer.inbound.quarantine import KEPT, QuarantineFull
+from mailer.inbound.quarantine import QuarantineFull
 from mailer.settings import MailboxAddress
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 500  #: mails of one look; the next goes on
-CONNECT_SECONDS = 15.0
-ANSWER_SECONDS = 60.0
+AT_ONCE = 500  #: mails of one look; the next goes on at once
+GRACE_SECONDS = 0.8  #: for a goodbye, once it is to stop
+DRAIN_SECONDS = 30.0
+
+
+class MailboxError(Exception):
+    """The server does not do what it should; the message says what."""
+
+
+class Opened(Protocol):
+    """A mailbox, open. Raises OSError and MailboxError."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether the server can say that mail has come, so that the connection stays open."""
+
+    def waiting(self) -> Sequence[str]:
+        """What is to be read, the oldest first."""
+
+    def octets(self, name: str) -> bytes | None:
+        """A mail, or as much of it as is read. None where somebody else has taken it."""
+
+    def delete(self, name: str) -> None: ...
+
+    def keep(self, name: str) -> None:
+        """It stays, and waits no longer."""
+
+    def listen(self, seconds: float, woken: socket.socket) -> None:
+        """Returns when mail may have come, when `woken` can be read, or after so long."""
+
+
+class Way(Protocol):
+    """How a mailbox is opened. Kept as long as the mailbox is."""
+
+    def opened(self) -> AbstractContextManager[Opened]:
+        """Raises OSError and MailboxError."""
+
+    def hang_up(self) -> None:
+        """Ends what another thread waits for. Raises nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """Seconds."""
+
+    look: float = 60.0  #: between looks where the server does not tell, and until a mail that was put off is read again
+    renew: float = 300.0  #: that one IDLE lasts: less than the 29 minutes of RFC 2177, to notice a connection that died
+    again: float = 5.0  #: after a failure, twice as long after each further one
+    again_at_most: float = 300.0
+
+
+@dataclass
+class _Look:
+    """What came of one look."""
+
+    queued: bool = False  #: a mail is due
+    put_off: bool = False  #: a mail is to be read again later
+    more: bool = False  #: there are mails that nobody has read yet
 
 
 class Mailbox:
-    """One mailbox. Used by one thread at a time."""
+    """One mailbox. look() in one thread at a time; from start() to join() in one of its own."""
 
-    def __init__(self, address: MailboxAddress, password: str, effects: Effects) -> None:
-        self._address, self._password, self._effects = address, password, effects
-        self._suspects = set[int]()
-        self._stopping = False
+    def __init__(self, address: MailboxAddress, way: Way, effects: Effects, patience: Patience | None = None) -> None:
+        self._named = f"{address.user}@{address.host}"
+        self._way, self._effects, self._patience = way, effects, patience or Patience()
+        self._tries = Counter[str]()  # that did not end
+        self._failures = 0  # one after the other
+        self._stopping = threading.Event()
+        self._wake: socket.socket | None = None
+        self._taking = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self, queued: Callable[[], None]) -> None:
+        """Looks until stop(). `queued` is called in the mailbox's own thread when a mail is due."""
+        self._wake, woken = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, args=[queued, woken], name="mailbox", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_looking(self) -> bool:
+        """From start() until it has ended."""
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
-        """Ends a look after the mail that it is at."""
-        self._stopping = True
+        """Ends a look after the mail that it is at, and any waiting at once."""
+        self._stopping.set()
+        if self._wake:
+            with suppress(OSError):
+                self._wake.close()  # the other end can be read now
+
+    def join(self) -> None:
+        """After stop(): returns when what is being acted on is done, and else within a second."""
+        if self._thread is None:
+            return
+        self._thread.join(GRACE_SECONDS)
+        if self._thread.is_alive() and self._taking.acquire(timeout=DRAIN_SECONDS):
+            self._taking.release()
+            self._way.hang_up()
+            self._thread.join(1 - GRACE_SECONDS)
 
     def look(self) -> bool:
-        """Acts on what waits in the mailbox. Returns whether a mail is due for it. Raises DatabaseError.
+        """Acts once on what waits in the mailbox. Returns whether a mail is due for it. Raises DatabaseError.
 
         What the server does wrong is a line in the log.
         """
-        queued = False
+        look = _Look()
         try:
-            with self._opened() as client:
-                waiting = sorted(client.search(["UNDELETED", "UNFLAGGED"]), key=self._after_suspects)
-                for uid in waiting[:AT_ONCE]:
-                    if self._stopping:
-                        break
-                    self._suspects.add(uid)
-                    queued |= self._one(client, uid)
-                    self._suspects.discard(uid)
-        except (OSError, IMAPClientError) as error:
-            log.error("mailbox %s@%s: %s", self._address.user, self._address.host, error or type(error).__name__)
-        return queued
+            with self._way.opened() as opened:
+                self._go_through(opened, look)
+        except (OSError, MailboxError) as error:
+            self._complain(error)
+        return look.queued
 
-    def _after_suspects(self, uid: int) -> tuple[bool, int]:
-        """A mail at which the connection broke comes last: it must not keep the others from being read."""
-        return uid in self._suspects, uid
+    def _run(self, queued: Callable[[], None], woken: socket.socket) -> None:
+        with woken:
+            while not self._stopping.is_set():
+                self._stopping.wait(self._seconds_after(queued, woken))
 
-    def _one(self, client: IMAPClient, uid: int) -> bool:
-        part = f"BODY.PEEK[]<0.{KEPT + 1}>"
-        fetched = client.fetch([uid], [part]).get(uid, {})
-        octets = next((value for name, value in fetched.items() if name.startswith(b"BODY[]")), None)
-        if not isinstance(octets, bytes):
-            return False  # somebody else has taken it
+    def _seconds_after(self, queued: Callable[[], None], woken: socket.socket) -> float:
+        """One connection. Returns the seconds to wait for another one."""
         try:
-            taken = self._effects.take(Letter(octets=octets, road="mailbox", recipient=None, sender=None))
+            return self._connection(queued, woken)
+        except DatabaseError as error:
+            log.error("database: %s", error, extra={"action": "inbound"})
+        except (OSError, MailboxError) as error:
+            if not self._stopping.is_set():
+                self._complain(error)
+        except Exception:
+            log.exception("the mailbox %s could not be looked into", self._named)
+        self._failures += 1
+        return min(self._patience.again * 2.0 ** min(self._failures - 1, 20), self._patience.again_at_most)
+
+    def _connection(self, queued: Callable[[], None], woken: socket.socket) -> float:
+        """Looks, again and again where the server tells of mail."""
+        with self._way.opened() as opened:
+            while True:
+                look = _Look()
+                try:
+                    self._go_through(opened, look)
+                finally:
+                    if look.queued:
+                        queued()
+                self._failures = 0
+                if self._stopping.is_set() or not opened.tells:
+                    return 0 if look.more else self._patience.look
+                if not look.more:
+                    patience = min(self._patience.look, self._patience.renew) if look.put_off else self._patience.renew
+                    opened.listen(patience, woken)
+                if self._stopping.is_set():
+                    return 0
+
+    def _go_through(self, opened: Opened, look: _Look) -> None:
+        """Reads what waits: what has not been read yet before what was put off, or what the connection broke at."""
+        waiting = opened.waiting()
+        self._tries = Counter({name: self._tries[name] for name in waiting if name in self._tries})
+        waiting = sorted(waiting, key=lambda name: self._tries[name])
+        for name in waiting[:AT_ONCE]:
+            if self._stopping.is_set():
+                return
+            self._tries[name] += 1
+            if self._one(opened, name, look):
+                self._failures = 0
+                del self._tries[name]
+            else:
+                look.put_off = True
+        look.more = any(name not in self._tries for name in waiting[AT_ONCE:])
+
+    def _one(self, opened: Opened, name: str, look: _Look) -> bool:
+        """Whether it is done with."""
+        octets = opened.octets(name)
+        if octets is None:
+            return True
+        try:
+            with self._taking:
+                taken = self._effects.take(Letter(octets=octets, road="mailbox", recipient=None, sender=None))
         except StillSending:
-            return False  # the next look
+            return False
         except QuarantineFull as problem:
             log.error("mail stays in the mailbox: %s", problem, extra={"action": "quarantine-full"})
             return False
+        look.queued |= taken.queued
         if taken.waits:
-            client.add_flags([uid], [FLAGGED], silent=True)
+            opened.keep(name)
         else:
-            client.add_flags([uid], [DELETED], silent=True)
-            if client.has_capability("UIDPLUS"):
-                client.uid_expunge([uid])
-        return taken.queued
+            opened.delete(name)
+        return True
 
-    @contextmanager
-    def _opened(self) -> Iterator[IMAPClient]:
-        at = self._address
-        client = IMAPClient(
-            at.host,
-            at.port,
-            ssl=at.tls,
-            ssl_context=ssl.create_default_context() if at.tls else None,
-            timeout=SocketTimeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
-        )
-        try:
-            client.login(at.user, self._password)
-            client.select_folder(at.folder)
-            yield client
-        finally:
-            with suppress(OSError, IMAPClientError):
-                client.logout()
-            with suppress(OSError, IMAPClientError):
-                client.shutdown()
+    def _complain(self, error: Exception) -> None:
+        log.error("mailbox %s: %s", self._named, error or type(error).__name__, extra={"action": "mailbox"})

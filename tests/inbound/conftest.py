@@ -29,6 +29,7 @@ from mailer.tables import (
 from mailer.tokens import Purpose
 from tests.delivery.readers import Subscribe
 from tests.inbound.letters import READER
+from tests.inbound.mailboxes import folder, pop3_wire, server, wire  # noqa: F401  fixtures
 
 DOMAIN = "bounces.example.org"
 

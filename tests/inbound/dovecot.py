@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 PASSWORD = "open-sesame"
@@ -17,7 +18,7 @@ _CONFIG = """\
 base_dir = {folder}/run
 state_dir = {folder}/run
 log_path = {folder}/log
-protocols = imap
+protocols = imap pop3
 listen = 127.0.0.1
 ssl = {ssl}
 {certificate}
@@ -31,6 +32,15 @@ service imap-login {{
   }}
   inet_listener imaps {{
     port = {tls_port}
+  }}
+}}
+service pop3-login {{
+  chroot =
+  inet_listener pop3 {{
+    port = {pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = 0
   }}
 }}
 service stats {{
@@ -50,10 +60,18 @@ userdb {{
 """
 
 
+@dataclass(frozen=True)
+class Ports:
+    imap: int
+    pop3: int
+
+
 def why_not() -> str | None:
     """Why Dovecot cannot be started here, or None."""
     if shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
-        return "there is no Dovecot; install the package dovecot-imapd to run this test"
+        return "there is no Dovecot; install the packages dovecot-imapd and dovecot-pop3d to run this test"
+    if not Path("/usr/lib/dovecot/pop3").exists():
+        return "there is no POP3 in this Dovecot; install the package dovecot-pop3d to run this test"
     if os.geteuid() != 0:
         return "Dovecot can only be started by root"
     return None
@@ -66,14 +84,16 @@ def other_version() -> str | None:
 
 
 @contextlib.contextmanager
-def running(*, port: int, tls_port: int = 0, certificate: tuple[Path, Path] | None = None) -> Iterator[None]:
-    """Anybody's mailbox at `port`, with PASSWORD."""
+def running(
+    *, port: int, pop3_port: int = 0, tls_port: int = 0, certificate: tuple[Path, Path] | None = None
+) -> Iterator[None]:
+    """Anybody's mailbox at `port` by IMAP and at `pop3_port` by POP3, with PASSWORD."""
     folder = Path(tempfile.mkdtemp(prefix="mailer-dovecot-"))
     folder.chmod(0o755)
     (folder / "mail").mkdir()
     shutil.chown(folder / "mail", 65534, 65534)
     told = f"ssl_cert = <{certificate[0]}\nssl_key = <{certificate[1]}" if certificate else ""
-    values = {"port": port, "tls_port": tls_port, "password": PASSWORD, "certificate": told}
+    values = {"port": port, "pop3_port": pop3_port, "tls_port": tls_port, "password": PASSWORD, "certificate": told}
     values["ssl"] = "yes" if certificate else "no"
     config = folder / "dovecot.conf"
     config.write_text(_CONFIG.format(folder=folder, **values))
@@ -96,11 +116,15 @@ def _wait_for(port: int) -> None:
 
 
 class BreakingWire:
-    """Stands between a client and the server at `to`. Breaks the connection, once, when the client says `breaks_at`."""
+    """Stands between a client and the server at `to`. Breaks the connection, once, when the client says `breaks_at`;
+    and lets nothing through any more where that is only to be `silent`."""
 
     def __init__(self, to: int) -> None:
         self.breaks_at: bytes | None = None
+        self.silent = False
         self.broke = 0
+        self.connected = 0
+        self.said = b""  #: by clients
         self._to = to
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -114,6 +138,7 @@ class BreakingWire:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self.connected += 1
                 server = socket.create_connection(("127.0.0.1", self._to))
                 threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
                 threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
@@ -121,8 +146,12 @@ class BreakingWire:
     def _pump(self, source: socket.socket, sink: socket.socket, from_client: bool) -> None:
         with contextlib.suppress(OSError):
             while octets := source.recv(65536):
+                if from_client:
+                    self.said += octets
                 if from_client and self.breaks_at and self.breaks_at in octets:
                     self.breaks_at, self.broke = None, self.broke + 1
+                    if self.silent:
+                        source.recv(1)  # until the client gives up
                     break
                 sink.sendall(octets)
         for end in (source, sink):

@@ -135,6 +135,11 @@ class Settings(BaseSettings):
     inbound_mailbox: str | None = None
     inbound_mailbox_password: SecretStr | None = None
     forward_per_hour: int = Field(default=20, ge=0, le=1000)
+    events_ses_topics: Annotated[list[str], NoDecode] = []
+    events_postmark_password: Secret | None = None
+    events_sendgrid_key: str | None = None
+    events_mailgun_key: SecretStr | None = None
+    events_secret: Secret | None = None
     return_path_days: int = Field(default=30, ge=5, le=365)
 
     dkim_keys: Annotated[list[Path], NoDecode] = []
@@ -144,9 +149,9 @@ class Settings(BaseSettings):
     session_hours: int = Field(default=12, ge=1, le=24 * 30)
     log_level: str = "info"
 
-    _split_lists = field_validator("previous_secret_keys", "link_hosts", "trusted_proxies", "dkim_keys", mode="before")(
-        _split
-    )
+    _split_lists = field_validator(
+        *("previous_secret_keys", "link_hosts", "trusted_proxies", "dkim_keys", "events_ses_topics"), mode="before"
+    )(_split)
 
     @field_validator("link_hosts")
     @classmethod
@@ -166,7 +171,11 @@ class Settings(BaseSettings):
             raise ValueError("write the bare domain, in ASCII, such as bounces.example.org")
         return domain.lower()
 
-    @field_validator("inbound_listen", "inbound_mailbox", mode="before")
+    @field_validator(
+        *("inbound_listen", "inbound_mailbox", "events_postmark_password", "events_sendgrid_key", "events_mailgun_key"),
+        "events_secret",
+        mode="before",
+    )
     @classmethod
     def _empty_is_off(cls, value: Any) -> Any:
         return value or None
@@ -177,6 +186,14 @@ class Settings(BaseSettings):
         if value is not None:
             MailboxAddress.parse(value)
         return value
+
+    @field_validator("events_ses_topics")
+    @classmethod
+    def _topics_are_named(cls, topics: list[str]) -> list[str]:
+        for topic in topics:
+            if not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]{1,32}:[0-9]{12}:[A-Za-z0-9_.-]{1,256}", topic):
+                raise ValueError(f"{topic!r} is not the ARN of a topic; it looks like arn:aws:sns:REGION:ACCOUNT:NAME")
+        return topics
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -225,6 +242,12 @@ class Settings(BaseSettings):
         return self.inbound_listen is not None or self.inbound_mailbox is not None
 
     @property
+    def takes_events(self) -> bool:
+        """Whether a provider tells us of bounces and complaints by HTTP."""
+        keys = (self.events_postmark_password, self.events_sendgrid_key, self.events_mailgun_key, self.events_secret)
+        return bool(self.events_ses_topics) or any(keys)
+
+    @property
     def tls_policy(self) -> TlsPolicy:
         """The policy in force: what is set, else off for a relay on this machine and required for any other."""
         near = self.relay_host is not None and is_loopback(self.relay_host)
@@ -254,6 +277,9 @@ _IN_FILES = (
     "address_key",
     "relay_password",
     "inbound_mailbox_password",
+    "events_postmark_password",
+    "events_mailgun_key",
+    "events_secret",
 )
 
 

@@ -349,12 +349,13 @@ class Departures(SQLModel, table=True):
 
 
 class Arrival(SQLModel, table=True):
-    """One mail that came in, what it meant and what it did. The same mail again has no effect: its digest is here."""
+    """One mail or event of a provider that came in, what it meant and what it did. The same again has no effect: its
+    digest is here."""
 
     id: int | None = Field(default=None, primary_key=True)
     digest: str = Field(unique=True, max_length=64)  #: SHA-256, see inbound.effects.digest
     arrived_at: datetime
-    road: str = Field(max_length=16)  #: "receiver" or "mailbox"
+    road: str = Field(max_length=16)  #: "receiver", "mailbox", or the provider that told of it
     recipient: str | None  #: which of our addresses was written to; None where the mail does not say
     kind: Kind = Field(sa_type=_one_of(Kind, "kind"))
     effect: Effect = Field(sa_type=_one_of(Effect, "effect"))

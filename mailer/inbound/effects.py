@@ -1,12 +1,15 @@
-"""From the octets of a mail to its effect, in one transaction. Both ways in, receiver and mailbox, end here.
+"""From the octets of a mail to its effect, in one transaction. All ways in end here: receiver, mailbox, and what
+providers tell by HTTP.
 
 A report acts on what our token names. A mail without a valid token changes nothing, whatever it claims; it is kept for
 the operator. The same mail again has no effect.
 """
 
+import contextlib
 import hashlib
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -22,6 +25,7 @@ from mailer.inbound import breaker, commands, complaints, forwarding, mime, peop
 from mailer.inbound.addresses import Ours, Use, ours, written_to
 from mailer.inbound.agreement import declines
 from mailer.inbound.done import Done, Unclear
+from mailer.inbound.event import Event, tokens_of
 from mailer.inbound.incoming import Effect, Incoming, Kind
 from mailer.inbound.quarantine import QuarantineFull
 from mailer.inbound.reading import read
@@ -47,7 +51,7 @@ class Letter:
     """A mail as it came in."""
 
     octets: bytes
-    road: str  #: "receiver" or "mailbox"
+    road: str  #: "receiver", "mailbox", or the provider that told of it
     recipient: str | None  #: of the envelope; None where it is gone and the header must say
     sender: str | None  #: of the envelope, "" for the null sender; None where it is gone
     size: int = 0  #: octets of the whole mail, where there are more than `octets`
@@ -74,8 +78,13 @@ class _Read:
     to: Ours | None
     message: mime.Message
     incoming: Incoming
-    sender: str | None  #: of the envelope, as far as it is known
-    author: Address | None  #: the one address that it is from
+    sender: str | None = None  #: of the envelope, as far as it is known
+    author: Address | None = None  #: the one address that it is from
+    event: Event | None = None  #: what a provider told instead of a mail
+
+    @property
+    def digest(self) -> str:
+        return self.event.digest if self.event else digest(self.letter.octets, self.to)
 
 
 class Effects:
@@ -100,6 +109,8 @@ class Effects:
         """
         with self._database.read() as session:
             arrival, kept = quarantine.whole(session, number)
+        if arrival.road not in ("receiver", "mailbox"):
+            raise quarantine.NotThere(f"{number} was told by a provider: let the provider send it again.")
         letter = Letter(octets=kept.octets, road=arrival.road, recipient=arrival.recipient, sender=kept.sender)
         return self._take(letter, number)
 
@@ -111,8 +122,18 @@ class Effects:
         sender = people.envelope_sender(message.fields) if letter.sender is None else letter.sender
         author = people.author(mime.fields(letter.octets).get("from", ""))
         found = _Read(letter, to, message, Incoming(kind=Kind.OTHER), sender, author)
+        return self._act_on(found, lambda: read(letter.octets), number)
+
+    def tell(self, event: Event) -> Taken:
+        """What take() does, for what a provider tells of one mail; its call is genuine."""
+        letter = Letter(octets=event.octets, road=event.provider, recipient=event.return_path or None, sender=None)
+        to = ours(event.return_path, self._settings.mail_domain)
+        found = _Read(letter, to, mime.take_apart(b""), Incoming(kind=Kind.OTHER), event=event)
+        return self._act_on(found, lambda: event.incoming, None)
+
+    def _act_on(self, found: _Read, meant: Callable[[], Incoming], number: int | None) -> Taken:
         try:
-            found = replace(found, incoming=_storable(read(letter.octets)))
+            found = replace(found, incoming=_storable(meant()))
             taken = self._transact(found, number)
         except (DatabaseError, StillSending, QuarantineFull, quarantine.NotThere):
             raise
@@ -120,8 +141,9 @@ class Effects:
             log.error("a mail that came in could not be acted on: %s", where(error), extra={"action": "inbound-defect"})
             taken = self._transact(found, number, unclear="a defect of ours: see the log")
         if taken.arrival_id is not None:
-            level = logging.WARNING if letter.flaw else logging.INFO
-            log.log(level, "mail %d came in: %s, %s", taken.arrival_id, taken.effect, printable(taken.reason))
+            level = logging.WARNING if found.letter.flaw else logging.INFO
+            what = "event" if found.event else "mail"
+            log.log(level, "%s %d came in: %s, %s", what, taken.arrival_id, taken.effect, printable(taken.reason))
             self._warn_if_many(taken)
             self._stop_if_too_much(taken)
         return taken
@@ -133,7 +155,7 @@ class Effects:
             else:
                 arrival, _ = quarantine.whole(session, number, lock=True)
             if arrival is None:
-                before = session.exec(select(Arrival).where(Arrival.digest == digest(found.letter.octets, found.to)))
+                before = session.exec(select(Arrival).where(Arrival.digest == found.digest))
                 waits = before.one().effect is Effect.QUARANTINED
                 return Taken(effect=Effect.NOTHING, reason="the same mail came before", arrival_id=None, waits=waits)
             try:
@@ -168,7 +190,7 @@ class Effects:
         )
         if forwarding.is_forwarded(session, arrival):
             return Done(effect=Effect.QUARANTINED, reason=reason)
-        if defect or found.incoming.kind is not Kind.OTHER or self._why_not(session, found):
+        if defect or found.event or found.incoming.kind is not Kind.OTHER or self._why_not(session, found):
             return Done(effect=Effect.QUARANTINED, reason=reason)
         now = self._clock()
         publication = forwarding.about(session, found.to, self._tokens, now)
@@ -244,7 +266,7 @@ class Effects:
         """The row of this mail; None where it came before."""
         insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
         values = {
-            "digest": digest(found.letter.octets, found.to),
+            "digest": found.digest,
             "arrived_at": self._clock(),
             "road": found.letter.road,
             "recipient": _text(found.to.text if found.to else found.letter.recipient),
@@ -264,6 +286,8 @@ class Effects:
         to, incoming, now = found.to, found.incoming, self._clock()
         if found.letter.flaw:
             raise Unclear(found.letter.flaw)
+        if found.event:
+            return self._told(session, found.event, incoming, arrival)
         leaves = to is not None and to.use is Use.LEAVE and incoming.feedback == "opt-out"
         if incoming.kind is Kind.COMPLAINT and not leaves:
             return self._complaint(session, found)
@@ -348,6 +372,28 @@ class Effects:
         delivery_id, subscription_id = next(iter(deliveries), None), next(iter(subscriptions), None)
         return complaints.act(
             session, delivery_id, subscription_id, found.incoming, self._clock(), by_return_path=by_return_path
+        )
+
+    def _told(self, session: Session, event: Event, incoming: Incoming, arrival: Arrival) -> Done:
+        """About the delivery that the event's tokens name, all the same one, and its own reader."""
+        if incoming.kind not in (Kind.BOUNCE, Kind.COMPLAINT):
+            raise Unclear("an event that is not understood")
+        deliveries = dict[int | None, Delivery]()
+        for purpose, token in tokens_of(event, self._settings.mail_domain):
+            with contextlib.suppress(Unclear):
+                delivery = self._returned(session, token, purpose)
+                deliveries[delivery.id] = delivery
+        if len(deliveries) != 1:
+            raise Unclear("an event that names several deliveries" if deliveries else "an event without a valid token")
+        ((delivery_id, delivery),) = deliveries.items()
+        assert delivery_id is not None
+        if not reports.is_about_the_reader(session, delivery, incoming):
+            raise Unclear("an event about another recipient than the reader of its delivery")
+        if incoming.kind is Kind.BOUNCE:
+            return reports.act(session, delivery, incoming, arrival, self._clock())
+        certain = incoming.feedback != "opt-out"  # who follows a link of the provider's leaves, and no more
+        return complaints.act(
+            session, delivery_id, delivery.subscription_id, incoming, self._clock(), by_return_path=certain
         )
 
     # Tokens

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from mailer.inbound import address
@@ -18,13 +19,18 @@ _OPENS = re.compile(r'\{\s*"(notificationType|eventType|Type)"')
 
 def told(text: str) -> Told | None:
     """Kind, recipients, feedback and reporter of the event in `text`, or None where there is none."""
-    event = _event(text)
+    return told_in(_event(text))
+
+
+def told_in(event: Mapping[str, Any]) -> Told | None:
+    """The same of an event that was taken out of its JSON."""
     match event.get("notificationType") or event.get("eventType"):
         case "Bounce":
             bounce = _table(event.get("bounce"))
             host = bounce.get("reportingMTA")
             reporter = re.sub(r"^\s*\w+\s*;\s*", "", host) if isinstance(host, str) else None
-            recipients = [_bounced(each) for each in _tables(bounce.get("bouncedRecipients")) if _address(each)]
+            sort = _SORTS.get(_word(bounce.get("bounceSubType")) or "", Category.UNKNOWN)
+            recipients = [_bounced(each, sort) for each in _tables(bounce.get("bouncedRecipients")) if _address(each)]
             return Kind.BOUNCE, recipients, None, reporter
         case "Complaint":
             complaint = _table(event.get("complaint"))
@@ -47,7 +53,21 @@ def _event(text: str) -> Mapping[str, Any]:
     return event
 
 
-def _bounced(each: Mapping[str, Any]) -> Recipient:
+#: Amazon's sort of a bounce, and what that means where there are no words.
+_SORTS: Mapping[str, Category] = MappingProxyType(
+    {
+        "noemail": Category.DOUBTED_USER,
+        "suppressed": Category.DOUBTED_USER,
+        "onaccountsuppressionlist": Category.BLOCKED,
+        "mailboxfull": Category.MAILBOX_FULL,
+        "messagetoolarge": Category.MESSAGE,
+        "attachmentrejected": Category.MESSAGE,
+        "contentrejected": Category.SPAM,
+    }
+)
+
+
+def _bounced(each: Mapping[str, Any], sort: Category) -> Recipient:
     named = _address(each) or ""
     try:
         action = Action(_word(each.get("action")) or "failed")
@@ -60,7 +80,7 @@ def _bounced(each: Mapping[str, Any]) -> Recipient:
     return Recipient(
         address=named,
         permanent=found.permanent,
-        category=found.category,
+        category=sort if found.category is Category.UNKNOWN else found.category,
         action=action,
         status=found.status,
         diagnostic=found.diagnostic,

@@ -72,6 +72,13 @@ def _why_dead(
     return why
 
 
+def is_about_the_reader(session: Session, delivery: Delivery, incoming: Incoming) -> bool:
+    """Whether it names the address that the delivery went to; also where that is forgotten: nobody is harmed."""
+    reader = _reader(session, delivery)
+    address = reader.address if reader else delivery.recipient
+    return address is None or any(_same(each.address, address) for each in incoming.recipients)
+
+
 def _reader(session: Session, delivery: Delivery) -> Subscriber | None:
     """Whose delivery it is, locked: acts on one address happen one after the other."""
     if delivery.subscription_id is None:

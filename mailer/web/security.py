@@ -15,6 +15,9 @@ from mailer.subscribers.network import truncated
 LARGEST_BODY = 64 * 1024
 """Octets in a request's body; our longest form needs a few hundred."""
 
+LARGEST_EVENTS = 1024 * 1024
+"""Octets of what a provider tells at once: SendGrid up to 768 kB, SNS 256 KiB in JSON within JSON."""
+
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'",
@@ -57,17 +60,18 @@ class Guard:
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """Reads no more than LARGEST_BODY. What is announced as longer is refused before it is read (RFC 9110 §15.5.14)."""
+    """Reads no more than is allowed. What is announced as longer is refused before it is read (RFC 9110 §15.5.14)."""
     declared = dict(scope["headers"]).get(b"content-length", b"0")
+    largest = LARGEST_EVENTS if scope["path"].startswith("/api/events/") else LARGEST_BODY
     taken = 0
 
     async def receive_bounded() -> Message:
         nonlocal taken
-        if declared.isdigit() and int(declared[:20]) > LARGEST_BODY:
+        if declared.isdigit() and int(declared[:20]) > largest:
             raise HTTPException(413)
         message = await receive()
         taken += len(message.get("body", b""))
-        if taken > LARGEST_BODY:
+        if taken > largest:
             raise HTTPException(413)
         return message
 

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(app: App) -> FastAPI:
-    """The web side of one installation."""
+    """The web side of one installation. Raises SettingsError for a provider's key that is none."""
     web = FastAPI(
         title="mailer",
         openapi_url=None,  # no page describes the pages to a stranger
@@ -40,6 +40,11 @@ def create_app(app: App) -> FastAPI:
     web.add_exception_handler(DatabaseError, _database_failed)
     web.add_api_route("/health", health, methods=READ)
     web.add_api_route("/static/{name}", static, methods=READ)
+    if app.settings.takes_events:
+        from mailer.web import events  # who has no provider goes without what reads mail
+
+        web.state.told = events.Told(app)
+        web.include_router(events.router)
     fixed = optin, leaving, signin, console, crawlers, feed  # before what begins with /{publication}
     for part in (*fixed, front, archive):
         web.include_router(part.router)

@@ -140,6 +140,7 @@ class Settings(BaseSettings):
     events_sendgrid_key: str | None = None
     events_mailgun_key: SecretStr | None = None
     events_secret: Secret | None = None
+    events_header: str | None = None
     return_path_days: int = Field(default=30, ge=5, le=365)
 
     dkim_keys: Annotated[list[Path], NoDecode] = []
@@ -173,7 +174,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("inbound_listen", "inbound_mailbox", "events_postmark_password", "events_sendgrid_key", "events_mailgun_key"),
-        "events_secret",
+        *("events_secret", "events_header"),
         mode="before",
     )
     @classmethod
@@ -185,6 +186,15 @@ class Settings(BaseSettings):
     def _inbound_mailbox_is_one(cls, value: str | None) -> str | None:
         if value is not None:
             MailboxAddress.parse(value)
+        return value
+
+    @field_validator("events_header")
+    @classmethod
+    def _events_header_is_one(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"X-[A-Za-z0-9-]{1,60}: [ -~]{0,200}", value):
+            raise ValueError("write it as X-NAME: VALUE, in ASCII and on one line")
+        if value is not None and (value.count("{token}") != 1 or "=?" in value):
+            raise ValueError("it needs {token} once, such as X-PM-Metadata-delivery: {token}")
         return value
 
     @field_validator("events_ses_topics")

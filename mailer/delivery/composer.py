@@ -214,6 +214,7 @@ class Composer:
             with_unsubscribe=recipe.kind not in _ALWAYS_WANTED,
             with_confirm=recipe.kind in _ASKS and settings.takes_mail,
             automatic=True,
+            token_field=settings.events_header,
         )
         if recipe.kind is DeliveryKind.GOODBYE and settings.takes_mail:  # a reply is a mail to leave
             head = replace(head, reply_to=head.unsubscribe_address)

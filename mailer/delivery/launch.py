@@ -90,6 +90,7 @@ def render(session: Session, issue: Issue, settings: Settings, make: Make = _her
             edition.languages,
             host=host,
             mail_domain=settings.mail_domain,
+            token_field=settings.events_header,
             feedback=(issue.slug, edition.code),
         )
         made[edition.id] = compose(body, head)

@@ -46,6 +46,7 @@ def head_of(
     with_unsubscribe: bool = True,
     with_confirm: bool = False,
     automatic: bool = False,
+    token_field: str | None = None,
     feedback: Sequence[str] = (),
 ) -> Head:
     """The header fields of a publication's mail. `with_confirm`: a reply confirms. `feedback`: what Feedback-ID tells
@@ -66,4 +67,5 @@ def head_of(
         reply_to=f"confirm+{marker(Slot.CONFIRM)}@{mail_domain}" if with_confirm else None,
         feedback_id=":".join([*feedback, publication.slug, SENDER_ID]) if feedback else None,
         automatic=automatic,
+        token_field=token_field,
     )

@@ -77,6 +77,7 @@ class Head:
     unsubscribe_address: str | None = None
     feedback_id: str | None = None
     reply_to: str | None = None  #: where replies go, where not to the sender
+    token_field: str | None = None  #: one more, "Name: value", in which {token} is the Message-ID's
     automatic: bool = False  #: a program's own act, or its answer to the reader's (RFC 3834 §5)
     listed: bool = True  #: with the fields of a list (RFC 2369, 2919)
 
@@ -225,6 +226,9 @@ def _fields(subject: str, head: Head) -> Iterator[tuple[str, str]]:
     if head.automatic:
         yield "Auto-Submitted", "auto-generated"
         yield "X-Auto-Response-Suppress", "All"
+    if head.token_field:
+        name, _, value = head.token_field.partition(":")
+        yield _bare("field", name), check_header_text(name, value.strip()).replace("{token}", marker(Slot.MESSAGE_ID))
     yield "Content-Language", ", ".join(_bare("Content-Language", language) for language in head.languages)
 
 

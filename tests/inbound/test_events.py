@@ -587,7 +587,7 @@ def test_whatever_a_genuine_call_tells_it_is_taken_or_refused(
     assert inbound.suppressions == []
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(number=st.integers(0, 4), where=st.lists(st.integers(0, 20), max_size=4), value=JSON, complains=st.booleans())
 def test_whatever_a_genuine_call_tells_it_is_understood_or_kept(
     number: int, where: list[int], value: Any, complains: bool

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import json
 import re
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -167,6 +168,12 @@ def test_the_headers_are_those_a_newsletter_must_have() -> None:
     assert parsed["Feedback-ID"] == "2017-04-03:be-ru:belarus:mailer"
     assert parsed["Subject"] == "Ситуация"
     assert "Auto-Submitted" not in parsed
+
+
+def test_a_provider_is_handed_the_token_apart_where_it_needs_it() -> None:
+    field = 'X-SMTPAPI: {"unique_args": {"delivery": "{token}"}}'
+    parsed = read(compose(Body(subject="S", html="H", text="T"), head(token_field=field)).splice(values()))
+    assert json.loads(parsed["X-SMTPAPI"]) == {"unique_args": {"delivery": "b" * WIDTH}}
 
 
 def test_automatic_mail_says_so() -> None:

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import socket
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +20,7 @@ from mailer.inbound.incoming import Category, Effect
 from mailer.inbound.providers import ses
 from mailer.inbound.providers.mailgun import Mailgun
 from mailer.inbound.providers.postmark import Postmark
-from mailer.inbound.providers.provider import Call, Provider, Refused
+from mailer.inbound.providers.provider import Call, NotNow, Provider, Refused
 from mailer.inbound.providers.sendgrid import SendGrid
 from mailer.inbound.providers.signed import Signed
 from mailer.subscribers.states import SubscriptionStatus
@@ -621,3 +623,48 @@ def stranger(sent: Sent, mail_of: MailOf) -> Mail:
     """About a delivery to somebody else."""
     (delivery_id,) = sent(READER)
     return mail_of(delivery_id, "stranger@far.example")
+
+
+# Amazon over the wire
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes], str]]:
+    """answering(b"HTTP/1.1 200 OK…") -> the address of a server that says so once."""
+    listeners = list[socket.socket]()
+
+    def serve(listener: socket.socket, answer: bytes) -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(answer)
+
+    def start(answer: bytes) -> str:
+        listeners.append(socket.create_server(("127.0.0.1", 0)))
+        threading.Thread(target=serve, args=(listeners[-1], answer), daemon=True).start()
+        return f"http://127.0.0.1:{listeners[-1].getsockname()[1]}/x.pem"
+
+    yield start
+    for each in listeners:
+        each.close()
+
+
+def test_amazon_s_answer_is_fetched(answering: Callable[[bytes], str]) -> None:
+    assert ses.fetched(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")) == b"hi"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n", "answers 302"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (ses.LARGEST + 1), "too much"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", "does not answer"),
+        (b"SSH-2.0-OpenSSH\r\n", "does not answer"),
+    ],
+)
+def test_an_answer_of_amazon_s_that_cannot_be_used_makes_the_call_come_again(
+    answering: Callable[[bytes], str], answer: bytes, said: str
+) -> None:
+    with pytest.raises(NotNow, match=said):
+        ses.fetched(answering(answer))

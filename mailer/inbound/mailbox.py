@@ -68,6 +68,7 @@ class Patience:
 
     look: float = 60.0  #: between looks where the server does not tell, and until a mail that was put off is read again
     renew: float = 300.0  #: that one IDLE lasts: less than the 29 minutes of RFC 2177, to notice a connection that died
+    gather: float = 0.1  #: from its word that mail has come to the look, so that none can make us look without a pause
     again: float = 5.0  #: after a failure, twice as long after each further one
     again_at_most: float = 300.0
 
@@ -170,6 +171,7 @@ class Mailbox:
                 if not look.more:
                     patience = min(self._patience.look, self._patience.renew) if look.put_off else self._patience.renew
                     opened.listen(patience, woken)
+                    self._stopping.wait(self._patience.gather)
                 if self._stopping.is_set():
                     return 0
 

@@ -49,7 +49,7 @@ class Told:
             try:
                 effects[self._effects.tell(event).effect] += 1
             except (StillSending, QuarantineFull, DatabaseError) as problem:
-                log.error("an event of %s is put off: %s", name, problem, extra={"action": "events-put-off"})
+                log.warning("an event of %s is put off: %s", name, problem, extra={"action": "events-put-off"})
                 put_off += 1
         if put_off:
             return _later(f"{put_off} of {len(events)} events could not be taken now")

@@ -23,6 +23,7 @@ listen = 127.0.0.1
 ssl = {ssl}
 {certificate}
 disable_plaintext_auth = no
+auth_failure_delay = 0
 mail_location = maildir:{folder}/mail
 first_valid_uid = 100
 service imap-login {{
@@ -40,7 +41,7 @@ service pop3-login {{
     port = {pop3_port}
   }}
   inet_listener pop3s {{
-    port = 0
+    port = {pop3s_port}
   }}
 }}
 service stats {{
@@ -85,18 +86,23 @@ def other_version() -> str | None:
 
 @contextlib.contextmanager
 def running(
-    *, port: int, pop3_port: int = 0, tls_port: int = 0, certificate: tuple[Path, Path] | None = None
+    *,
+    port: int,
+    pop3_port: int = 0,
+    tls_port: int = 0,
+    pop3s_port: int = 0,
+    certificate: tuple[Path, Path] | None = None,
 ) -> Iterator[None]:
-    """Anybody's mailbox at `port` by IMAP and at `pop3_port` by POP3, with PASSWORD."""
+    """Anybody's mailbox, with PASSWORD: at `port` and `tls_port` by IMAP, at `pop3_port` and `pop3s_port` by POP3."""
     folder = Path(tempfile.mkdtemp(prefix="mailer-dovecot-"))
     folder.chmod(0o755)
     (folder / "mail").mkdir()
     shutil.chown(folder / "mail", 65534, 65534)
     told = f"ssl_cert = <{certificate[0]}\nssl_key = <{certificate[1]}" if certificate else ""
-    values = {"port": port, "pop3_port": pop3_port, "tls_port": tls_port, "password": PASSWORD, "certificate": told}
-    values["ssl"] = "yes" if certificate else "no"
+    ports = {"port": port, "pop3_port": pop3_port, "tls_port": tls_port, "pop3s_port": pop3s_port}
+    tls = {"ssl": "yes" if certificate else "no", "certificate": told}
     config = folder / "dovecot.conf"
-    config.write_text(_CONFIG.format(folder=folder, **values))
+    config.write_text(_CONFIG.format(folder=folder, password=PASSWORD, **ports, **tls))
     process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", str(config)])
     try:
         _wait_for(port)

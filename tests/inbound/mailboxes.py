@@ -1,7 +1,9 @@
 """A real mailbox, as we, other programs and its server see it."""
 
+import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from imapclient import IMAPClient
@@ -14,9 +16,8 @@ from tests.inbound import dovecot
 from tests.inbound.postfix import free_port
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[dovecot.Ports]:
-    """A Dovecot."""
+def unless_there_is_none() -> None:
+    """Skips with a reason, and never in CI."""
     why_not = dovecot.why_not()
     if why_not:
         if os.environ.get("CI") == "true":
@@ -24,6 +25,12 @@ def server() -> Iterator[dovecot.Ports]:
         pytest.skip(why_not)
     if other := dovecot.other_version():
         pytest.skip(other)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dovecot.Ports]:
+    """A Dovecot."""
+    unless_there_is_none()
     ports = dovecot.Ports(imap=free_port(), pop3=free_port())
     with dovecot.running(port=ports.imap, pop3_port=ports.pop3):
         yield ports
@@ -63,8 +70,9 @@ def mailbox(
     *,
     scheme: str = "imap",
     patience: Patience | None = None,
+    host: str = "127.0.0.1",
 ) -> Mailbox:
-    address = MailboxAddress.parse(f"{scheme}://inbound@127.0.0.1:{port}")
+    address = MailboxAddress.parse(f"{scheme}://inbound@{host}:{port}")
     return Mailbox(address, WAYS[address.protocol](address, password), effects, patience)
 
 
@@ -77,3 +85,23 @@ def left(folder: IMAPClient) -> list[tuple[bytes, ...]]:
     """The flags of what is still there."""
     folder.noop()
     return [tuple(sorted(set(flags) - {b"\\Recent"})) for flags in folder.get_flags(folder.search()).values()]
+
+
+@contextlib.contextmanager
+def started(mailbox: Mailbox, queued: Callable[[], None] = lambda: None) -> Iterator[None]:
+    mailbox.start(queued)
+    try:
+        yield
+    finally:
+        began = time.monotonic()
+        mailbox.stop()
+        mailbox.join()
+        assert time.monotonic() - began < 1.1
+        assert not mailbox.is_looking
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it never came"
+        time.sleep(0.01)

@@ -1,19 +1,20 @@
 """The mailbox in its own thread: a server that tells of mail (IMAP IDLE), one that is asked, one that falls silent."""
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator
+import asyncio
+from dataclasses import replace
 
 import pytest
 from imapclient import IMAPClient
+from pydantic import SecretStr
 
 from mailer.inbound import imap
 from mailer.inbound.incoming import Effect
-from mailer.inbound.mailbox import Mailbox, Patience
+from mailer.inbound.mailbox import Patience
+from mailer.inbound.ways import ways_in
 from tests.inbound import dovecot
 from tests.inbound.conftest import DOMAIN, Inbound, Sent
 from tests.inbound.letters import READER, failed, letter, report
-from tests.inbound.mailboxes import deliver, left, mailbox
+from tests.inbound.mailboxes import deliver, left, mailbox, started, until
 
 pytestmark = pytest.mark.sqlite  # what differs by database is tested without Dovecot
 
@@ -21,26 +22,6 @@ NEVER = 3600.0
 QUICKLY = Patience(look=0.05, renew=0.2, again=0.05, again_at_most=0.1)
 HELLO = letter("Hello", sender=READER, subject="Hello")
 UNKNOWN = report(failed("550 5.1.1 no mailbox here", status="5.1.1"))
-
-
-@contextlib.contextmanager
-def started(mailbox: Mailbox, queued: Callable[[], None] = lambda: None) -> Iterator[None]:
-    mailbox.start(queued)
-    try:
-        yield
-    finally:
-        began = time.monotonic()
-        mailbox.stop()
-        mailbox.join()
-        assert time.monotonic() - began < 1.1
-        assert not mailbox.is_looking
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it never came"
-        time.sleep(0.01)
 
 
 def test_mail_is_acted_on_when_it_comes(
@@ -146,3 +127,19 @@ def test_a_database_that_cannot_be_used_is_a_line_and_nothing_is_lost(
         path.rmdir()
         away.rename(path)
         until(lambda: len(inbound.arrivals) == 1)
+
+
+async def test_a_worker_s_mailbox_is_looked_into_at_once_and_left_at_once(
+    inbound: Inbound, folder: IMAPClient, wire: dovecot.BreakingWire, publication: object
+) -> None:
+    deliver(folder, letter("please", sender=READER, subject="subscribe"), f"belarus+subscribe-en@{DOMAIN}", READER)
+    address, password = f"imap://inbound@127.0.0.1:{wire.port}/INBOX", SecretStr(dovecot.PASSWORD)
+    told = {"inbound_mailbox": address, "inbound_mailbox_password": password}
+    woken = asyncio.Event()
+    ways = ways_in(replace(inbound.app, settings=inbound.app.settings.model_copy(update=told)), queued=woken.set)
+    await ways.start()
+    await asyncio.wait_for(woken.wait(), 20)
+    async with asyncio.timeout(1.1):
+        await ways.stop()
+    assert ways.mailbox is not None
+    assert not ways.mailbox.is_looking

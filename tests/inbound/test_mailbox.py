@@ -1,7 +1,5 @@
 """The mailbox that is looked into, on a real Dovecot."""
 
-from pathlib import Path
-
 import pytest
 from imapclient import IMAPClient
 
@@ -126,12 +124,3 @@ def test_a_wrong_password_and_a_silent_server_are_a_line_in_the_log(
     assert first.startswith("mailbox inbound@127.0.0.1: ")
     assert "wrong" not in first
     assert "refused" in second
-
-
-def test_a_certificate_that_nobody_trusts_is_refused(
-    inbound: Inbound, server: dovecot.Ports, certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    tls_port = free_port()
-    with dovecot.running(port=free_port(), tls_port=tls_port, certificate=certificate):
-        mailbox(inbound.effects, tls_port, scheme="imaps").look()
-    assert "certificate verify failed" in caplog.text

@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from imapclient import DELETED, FLAGGED, IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError
@@ -85,14 +86,28 @@ class _Folder:
         self._client.add_flags([int(name)], [FLAGGED], silent=True)
 
     def listen(self, seconds: float, woken: socket.socket) -> None:
-        """Whatever the server says ends it: a look costs one command. What came between a look and IDLE is seen
-        after `seconds`."""
+        """Whatever the server says ends it: a look costs one command."""
         self._client.idle()
-        with selectors.DefaultSelector() as selector:
-            for each in (self._client.socket(), woken):
-                selector.register(each, selectors.EVENT_READ)
-            selector.select(seconds)
+        if not self._is_buffered():
+            with selectors.DefaultSelector() as selector:
+                for each in (self._client.socket(), woken):
+                    selector.register(each, selectors.EVENT_READ)
+                selector.select(seconds)
         self._client.idle_done()
+
+    def _is_buffered(self) -> bool:
+        """Whether more was read than the answer to IDLE, such as word of mail that came since the look: it lies in the
+        reader's buffer, where select() does not see it."""
+        imap: Any = self._client._imap
+        reader = getattr(imap, "_file", None) or imap.file  # as newer versions of imaplib call it
+        connection = self._client.socket()
+        connection.setblocking(False)
+        try:
+            return bool(reader.peek(1))
+        except OSError:  # TLS says so that there is nothing
+            return False
+        finally:
+            connection.settimeout(ANSWER_SECONDS)
 
 
 def keep_alive(connection: socket.socket) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +128,7 @@ class BreakingWire:
     def __init__(self, to: int) -> None:
         self.breaks_at: bytes | None = None
         self.silent = False
+        self.before = dict[bytes, Callable[[], None]]()  #: what is done, once, before the server hears a word
         self.broke = 0
         self.connected = 0
         self.said = b""  #: by clients
@@ -154,6 +155,8 @@ class BreakingWire:
             while octets := source.recv(65536):
                 if from_client:
                     self.said += octets
+                    for word in [each for each in self.before if each in octets]:
+                        self.before.pop(word)()
                 if from_client and self.breaks_at and self.breaks_at in octets:
                     self.breaks_at, self.broke = None, self.broke + 1
                     if self.silent:

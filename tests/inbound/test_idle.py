@@ -39,6 +39,15 @@ def test_mail_is_acted_on_when_it_comes(
     assert [each.effect for each in inbound.arrivals] == [Effect.QUARANTINED, Effect.SUPPRESSED]
 
 
+def test_mail_that_comes_between_a_look_and_listening_is_acted_on(
+    inbound: Inbound, folder: IMAPClient, wire: dovecot.BreakingWire
+) -> None:
+    wire.before[b"IDLE"] = lambda: deliver(folder, HELLO, f"editors@{DOMAIN}", READER)
+    with started(mailbox(inbound.effects, wire.port, patience=Patience(look=NEVER, renew=NEVER))):
+        until(lambda: len(inbound.arrivals) == 1)
+    assert wire.connected == 1
+
+
 def test_one_connection_is_renewed_again_and_again(
     inbound: Inbound, folder: IMAPClient, wire: dovecot.BreakingWire
 ) -> None:

@@ -169,6 +169,8 @@ def test_what_is_not_understood_waits_for_the_operator(
     (arrival,) = inbound.arrivals
     assert arrival.id is not None
     assert b"elegram" in inbound.kept(arrival.id)
+    with pytest.raises(quarantine.NotThere, match="let the provider send it again"):
+        inbound.effects.retry(arrival.id)  # it is no mail
 
 
 @pytest.mark.parametrize("version", ["1", "2"])

@@ -35,6 +35,16 @@ def unsubscribe(host: str, token: str) -> str:
     return f"{host}/u/{token}"
 
 
+def subscribe_by_mail(publication: str, edition: str, mail_domain: str) -> str:
+    """The address that a mail to subscribes."""
+    return f"{publication}+subscribe-{edition}@{mail_domain}"
+
+
+def leave_by_mail(token: str, mail_domain: str) -> str:
+    """The address that a mail to unsubscribes, also in List-Unsubscribe."""
+    return f"leave+{token}@{mail_domain}"
+
+
 RESERVED = frozenset(
     {"c", "u", "subscribe", "console", "desk", "api", "static", "health", "bounce", "confirm", "leave"}
 )

@@ -147,11 +147,32 @@ class Settings(BaseSettings):
 
     confirmation_hours: int = Field(default=72, ge=1, le=24 * 30)
     confirmation_window_minutes: int = Field(default=15, ge=0, le=24 * 60)
+    requests_expected: int = Field(default=300, ge=0)
+    requests_per_network: int = Field(default=60, ge=1)
+    requests_per_domain: int = Field(default=600, ge=1)
+    requests_per_address: int = Field(default=5, ge=1)
+    role_addresses: Annotated[list[str], NoDecode] = [
+        *(
+            "abuse",
+            "bounce",
+            "devnull",
+            "do-not-reply",
+            "donotreply",
+            "hostmaster",
+            "mailer-daemon",
+            "no-reply",
+            "nobody",
+        ),
+        *("noc", "noreply", "postmaster", "root", "security", "spam"),
+    ]
+    disposable_domains: Path | None = None
+
     session_hours: int = Field(default=12, ge=1, le=24 * 30)
     log_level: str = "info"
 
     _split_lists = field_validator(
-        *("previous_secret_keys", "link_hosts", "trusted_proxies", "dkim_keys", "events_ses_topics"), mode="before"
+        *("previous_secret_keys", "link_hosts", "trusted_proxies", "dkim_keys", "events_ses_topics", "role_addresses"),
+        mode="before",
     )(_split)
 
     @field_validator("link_hosts")
@@ -174,7 +195,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("inbound_listen", "inbound_mailbox", "events_postmark_password", "events_sendgrid_key", "events_mailgun_key"),
-        *("events_secret", "events_header"),
+        *("events_secret", "events_header", "disposable_domains"),
         mode="before",
     )
     @classmethod

@@ -6,7 +6,7 @@
                            └─ Message (one per edition, rendered once)
     Delivery (issue × subscription, or one automatic mail) ── Attempt ── Worker
     Arrival (mail that came in, and what it did) ── Quarantine ── Forward (the Delivery by which the editors get it)
-    User ── UserSession, ApiToken
+    Counted (the form's limits)      User ── UserSession, ApiToken
 
 Times are aware UTC. A status changes only along its room's table of transitions.
 """
@@ -386,6 +386,14 @@ class Forward(SQLModel, table=True):
     reply_to: str | None  #: the person's address, for the wire
     text: str
     whole: bool  #: the mail is attached
+
+
+class Counted(SQLModel, table=True):
+    """How often something was done in a window of time: the form's limits. What it is stands in the key, as a hash."""
+
+    key: str = Field(primary_key=True, max_length=32)  #: keyed hash of what is counted and of the window
+    number: int
+    until: datetime  #: when the window ends and the row may go
 
 
 class UserRole(enum.StrEnum):

@@ -1,4 +1,4 @@
-"""Purpose-bound tokens: links that confirm or leave, return paths, message ids.
+"""Purpose-bound tokens: links that confirm or leave, return paths, message ids, the age of a form.
 
 A token is one block of AES-128 (16 octets) under a key that exists for its purpose alone:
 
@@ -38,6 +38,7 @@ class Purpose(enum.StrEnum):
 
     CONFIRM = "confirm"  #: names a Consent: the request to be confirmed
     UNSUBSCRIBE = "unsubscribe"  #: names a Subscription; never expires
+    FORM = "form"  #: names the second since 1970 in which a form was made
     RETURN_PATH = "return-path"  #: names a Delivery, in the envelope sender
     MESSAGE_ID = "message-id"  #: names a Delivery, in its Message-ID
 

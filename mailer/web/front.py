@@ -11,6 +11,7 @@ from mailer.issues.published import Week
 from mailer.rendering.words import words
 from mailer.web import archive, place, wording
 from mailer.web.card import Card
+from mailer.web.asking import stamp
 from mailer.web.languages import accepted
 from mailer.web.pages import HERE, KEPT_FOR_A_MINUTE, NEVER_KEPT, READ, AcceptLanguage, Site, TheSite
 from mailer.web.place import Place
@@ -19,6 +20,12 @@ router = APIRouter()
 
 HONEYPOT = "website"
 """A field that people do not see and programs fill in."""
+
+STAMP = "stamp"
+"""A hidden field: when the form was made."""
+
+PROOF = "altcha"
+"""A field for a proof of work, called as altcha's own widget calls it."""
 
 
 @router.api_route("/", methods=READ)
@@ -62,9 +69,9 @@ def front_page(
     language: str,
     *,
     typed: Mapping[str, str] | None = None,
-    wrong: Mapping[str, bool] | None = None,
+    wrong: Mapping[str, object] | None = None,
 ) -> Response:
-    """The form, again with what was `typed` where some fields were `wrong`."""
+    """The form, again with what was `typed` where some fields were `wrong`: an address as a "typo" or for a Refusal."""
     with site.app.database.read() as session:
         latest = archive.latest(session, at, language)
     preferred = at.edition_for(language)
@@ -79,8 +86,10 @@ def front_page(
         card=None if wrong else _card(at, language, others, latest),
         latest=None if wrong else latest,
         typed={"edition": preferred.code if preferred else "", "address": "", **(typed or {})},
-        wrong={"edition": False, "address": False, **(wrong or {})},
+        wrong={"edition": False, "address": None, **(wrong or {})},
         honeypot=HONEYPOT,
+        stamp=(typed or {}).get(STAMP) or stamp(site.app, site.app.clock()),
+        by_mail=site.by_mail(at),
         agreement=wording.agreement(words(language), at),
     )
 

@@ -1,26 +1,25 @@
 """Double opt-in: the form asks, the link in the mail confirms. GET and HEAD change nothing, whoever sends them."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
-from sqlmodel import Session
 
 from mailer import links
-from mailer.app import App
-from mailer.delivery import automatic
 from mailer.rendering.words import words
 from mailer.subscribers import address, subscription
-from mailer.subscribers.address import Address, AddressError
-from mailer.subscribers.subscription import COUNTS, Confirmation, Confirmed, Owed
-from mailer.tables import Edition
+from mailer.subscribers.address import AddressError
+from mailer.subscribers.subscription import COUNTS, Confirmation, Confirmed
 from mailer.tokens import Purpose
-from mailer.web import wording
-from mailer.web.front import HONEYPOT, find, front_page
+from mailer.web import asking, wording
+from mailer.web.altcha import HARDER, TRIES, encoded
+from mailer.web.asking import Answer, Asking, Outcome, evenly
+from mailer.web.front import HONEYPOT, PROOF, STAMP, find, front_page
+from mailer.web.languages import accepted
 from mailer.web.mailed import LinkProblem, MailedLink, TheMailedLink
-from mailer.web.pages import HERE, READ, TheFields, TheSite
+from mailer.web.pages import HERE, READ, AcceptLanguage, Site, TheFields, TheSite
 from mailer.web.place import Place, Standing, of_consent_id, of_subscription
-from mailer.web.security import reader_network
+from mailer.web.security import WITH_SCRIPT, reader_network
 
 router = APIRouter()
 
@@ -29,59 +28,103 @@ router = APIRouter()
 
 
 @router.post("/subscribe")
-def subscribe(request: Request, site: TheSite, fields: TheFields) -> Response:
+async def subscribe(request: Request, site: TheSite, fields: TheFields, accept_language: AcceptLanguage) -> Response:
     """The same page for every address that could be one: it does not tell who reads us."""
+    return await evenly(partial(_subscribe, request, site, fields, accept_language))
+
+
+def _subscribe(request: Request, site: Site, fields: Mapping[str, str], accept_language: str) -> Response:
     at = find(site, fields.get("publication", ""))
     language = fields.get("language", "")
-    language = language if language in at.languages else at.languages[0]
-    edition, reader = at.edition(fields.get("edition", "")), _address(fields)
-    if edition is None or reader is None:
-        return front_page(
-            site, at, language, typed=fields, wrong={"edition": edition is None, "address": reader is None}
-        )
-    if not fields.get(HONEYPOT):
-        _request(request, site.app, at, edition, reader, language)
-    others = {each: links.front(HERE, at.slug, each) for each in at.languages}
-    minutes = site.app.settings.confirmation_window_minutes
-    return site.page("check-mailbox.html", language=language, place=at, others=others, minutes=minutes)
-
-
-def _address(fields: Mapping[str, str]) -> Address | None:
+    language = language if language in at.languages else accepted(accept_language, at.languages)
+    edition = at.edition(fields.get("edition", ""))
     try:
-        return address.parse(fields.get("address", ""))
-    except AddressError:
-        return None  # the page says it in the reader's language
+        reader = address.parse(fields.get("address", ""))
+    except AddressError:  # the page says it in the reader's language
+        return front_page(site, at, language, typed=fields, wrong={"edition": edition is None, "address": "typo"})
+    refusal = site.policy.refusal(reader)
+    if edition is None or refusal:
+        return front_page(site, at, language, typed=fields, wrong={"edition": edition is None, "address": refusal})
+    if fields.get(HONEYPOT):
+        return _check_mailbox(site, at, language)
+    asked = Asking(
+        edition=edition,
+        address=reader,
+        language=language,
+        wording=wording.agreement(words(language), at),
+        source=f"form {links.front(site.app.link_host, at.slug, language)}",
+        network=reader_network(request, site.app.settings.trusted_proxies),
+        stamp=fields.get(STAMP, ""),
+        proof=fields.get(PROOF, ""),
+    )
+    answer = asking.ask(site.app, site.challenges, asked)
+    if answer.outcome is Outcome.RECEIVED:
+        return _check_mailbox(site, at, language)
+    if answer.outcome is Outcome.TOO_MANY:
+        return _too_many(site, at, language, answer)
+    return _one_more_step(site, at, asked, answer)
 
 
-def _request(request: Request, app: App, at: Place, edition: Edition, reader: Address, language: str) -> None:
-    now = app.clock()
-    with app.database.write() as session:
-        requested = subscription.request(
-            session,
-            edition=edition,
-            address=reader,
-            address_hash=address.hash(reader, app.settings.address_key.get_secret_value()),
-            language=language,
-            wording=wording.agreement(words(language), at),
-            source=f"form {links.front(app.link_host, at.slug, language)}",
-            network=reader_network(request, app.settings.trusted_proxies),
-            window=timedelta(minutes=app.settings.confirmation_window_minutes),
-            now=now,
-        )
-        _queue(session, app, requested.owed)
+def _check_mailbox(site: Site, at: Place, language: str) -> Response:
+    minutes = site.app.settings.confirmation_window_minutes
+    return site.page("check-mailbox.html", language=language, place=at, others=_fronts(at), minutes=minutes)
 
 
-def _queue(session: Session, app: App, owed: Owed | None) -> None:
-    """The mail that an act calls for, in the act's own transaction: both are kept, or neither."""
-    if owed:
-        automatic.queue(
-            session,
-            owed.kind,
-            subscription=owed.subscription,
-            subscriber=owed.subscriber,
-            consent_id=owed.consent_id,
-            now=app.clock(),
-        )
+def _too_many(site: Site, at: Place, language: str, answer: Answer) -> Response:
+    seconds = _seconds(site, answer)
+    page = site.page(
+        "too-many.html",
+        language=language,
+        place=at,
+        others=_fronts(at),
+        status=429,
+        minutes=-(-seconds // 60),
+        by_mail=site.by_mail(at),
+    )
+    page.headers["Retry-After"] = str(seconds)
+    return page
+
+
+def _one_more_step(site: Site, at: Place, asked: Asking, answer: Answer) -> Response:
+    """The request once more, with a button; with a challenge where a button is not enough."""
+    now = site.app.clock()
+    waits = answer.outcome is Outcome.TOO_SOON and bool(asked.proof)
+    challenge = ""
+    if waits:
+        challenge = asked.proof  # the wait goes on
+    elif answer.outcome is Outcome.PRESSED:
+        challenge = encoded(site.challenges.make(now, tries=HARDER * TRIES))
+    page = site.page(
+        "one-more-step.html",
+        language=asked.language,
+        place=at,
+        others={},
+        fields={
+            "publication": at.slug,
+            "language": asked.language,
+            "edition": asked.edition.code,
+            "address": asked.address.text,
+            STAMP: asked.stamp if answer.outcome is Outcome.TOO_SOON and not waits else asking.stamp(site.app, now),
+        },
+        edition=asked.edition,
+        proof=PROOF,
+        challenge=challenge,
+        seconds=_seconds(site, answer) if answer.again else None,
+        agreement=asked.wording,
+        by_mail=site.by_mail(at),
+    )
+    if challenge:
+        page.headers["Content-Security-Policy"] = WITH_SCRIPT
+    return page
+
+
+def _fronts(at: Place) -> dict[str, str]:
+    return {each: links.front(HERE, at.slug, each) for each in at.languages}
+
+
+def _seconds(site: Site, answer: Answer) -> int:
+    assert answer.again is not None
+    return max(-int((site.app.clock() - answer.again).total_seconds() // 1), 1)
 
 
 # The link in the confirmation
@@ -118,7 +161,7 @@ def confirm(request: Request, link: TheMailedLink) -> Response:
             network=reader_network(request, app.settings.trusted_proxies),
             now=app.clock(),
         )
-        _queue(session, app, confirmed.owed)
+        asking.queue(session, confirmed.owed, app.clock())
     return _outcome_page(link, confirmed, standing)
 
 

@@ -17,8 +17,10 @@ from mailer.issues.languages import available
 from mailer.rendering.templates import spoken
 from mailer.rendering.words import words
 from mailer.resources import resource
+from mailer.subscribers.policy import Policy
 from mailer.web import accent
 from mailer.web.card import Card
+from mailer.web.altcha import Challenges
 from mailer.web.place import Place
 from mailer.web.reading import Readings
 from mailer.web.tries import Tries
@@ -36,7 +38,7 @@ class Pages:
 
     def __init__(self) -> None:
         folder = resource("templates") / "web"
-        self._stylesheets = {path.name: path.read_bytes() for path in folder.glob("*.css")}
+        self._files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".css", ".js")}
         self._environment = Environment(
             loader=FileSystemLoader(folder),
             autoescape=True,
@@ -47,7 +49,8 @@ class Pages:
         self._environment.globals.update(
             links=links,
             here=HERE,
-            stylesheet=self.stylesheet,
+            stylesheet=self.file,
+            script=self.file,
             accent=accent.address,
             words_of=words,
             known_languages=available(),
@@ -59,16 +62,15 @@ class Pages:
         speech = words(language)
         return self._environment.get_template(template).render({**spoken(speech), "words": speech, **values})
 
-    def stylesheet(self, name: str) -> str:
-        """The address of a stylesheet; it holds the content's hash, so that it can be kept for ever."""
+    def file(self, name: str) -> str:
+        """The address of a stylesheet or script; it holds the content's hash, so that it can be kept for ever."""
         stem, _, ending = name.rpartition(".")
-        digest = hashlib.sha256(self._stylesheets[name]).hexdigest()[:12]
+        digest = hashlib.sha256(self._files[name]).hexdigest()[:12]
         return f"{HERE}/static/{stem}.{digest}.{ending}"
 
-    def stylesheet_at(self, path: str) -> bytes | None:
-        """What `stylesheet` gave this address to."""
-        found = (content for name, content in self._stylesheets.items() if self.stylesheet(name) == path)
-        return next(found, None)
+    def file_at(self, path: str) -> bytes | None:
+        """What `file` gave this address to."""
+        return next((content for name, content in self._files.items() if self.file(name) == path), None)
 
 
 @functools.cache
@@ -84,6 +86,8 @@ class Site:
     app: App
     pages: Pages
     tries: Tries  #: at the console's door
+    challenges: Challenges
+    policy: Policy
     readings: Readings = field(default_factory=Readings)
 
     def page(
@@ -102,6 +106,13 @@ class Site:
         known = {"place": place, "others": others or {}, "card": card, "origin": self.app.link_host}
         text = self.pages.render(template, language, **known, **values)
         return HTMLResponse(text, status_code=status, headers={"Cache-Control": keep, "Content-Language": language})
+
+    def by_mail(self, at: Place) -> dict[str, str]:
+        """Where to write to subscribe without our pages: label of the edition -> address. Empty where nobody reads."""
+        if not self.app.settings.takes_mail:
+            return {}
+        domain = self.app.settings.mail_domain
+        return {each.label: links.subscribe_by_mail(at.slug, each.code, domain) for each in at.editions}
 
     def console_page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         """A page of the console: English, and kept nowhere.
@@ -127,7 +138,7 @@ async def _the_fields(request: Request) -> dict[str, str]:
     """The form's text fields, urlencoded or multipart; files are ignored. Raises HTTPException 400 or 413."""
     try:
         async with request.form(max_files=10, max_fields=50) as form:
-            return {name: _clean(value) for name, value in form.items() if isinstance(value, str)}
+            return {name: clean(value) for name, value in form.items() if isinstance(value, str)}
     except (UnicodeError, ValueError):
         raise HTTPException(400) from None
 
@@ -139,7 +150,7 @@ async def _the_fields_if_any(request: Request) -> dict[str, str]:
         return {}
 
 
-def _clean(value: str) -> str:
+def clean(value: str) -> str:
     """Only what can be stored and shown: no NUL, which PostgreSQL refuses, and no lone surrogates."""
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 

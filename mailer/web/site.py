@@ -10,12 +10,14 @@ from starlette.exceptions import HTTPException
 from mailer.app import App
 from mailer.database import DatabaseError
 from mailer.issues.languages import available
-from mailer.web import accent, archive, console, crawlers, feed, front, leaving, optin, signin
+from mailer.subscribers.policy import policy_of
+from mailer.web import accent, api, archive, console, crawlers, feed, front, leaving, optin, signin
+from mailer.web.altcha import Challenges
 from mailer.web.fresh import Fresh
 from mailer.web.languages import accepted, of_path
 from mailer.web.mailed import LinkProblem
 from mailer.web.pages import KEPT_FOR_EVER, READ, Site, TheSite, the_pages
-from mailer.web.security import Guard
+from mailer.web.security import FOR_EVERY_ORIGIN, Guard
 from mailer.web.tries import Tries
 
 RETRY_AFTER_SECONDS = 30
@@ -30,7 +32,13 @@ def create_app(app: App) -> FastAPI:
         openapi_url=None,  # no page describes the pages to a stranger
         redirect_slashes=False,  # Starlette would build the redirect from the Host header
     )
-    web.state.site = Site(app=app, pages=the_pages(), tries=Tries())
+    web.state.site = Site(
+        app=app,
+        pages=the_pages(),
+        tries=Tries(),
+        challenges=Challenges(app.settings.secret_keys),
+        policy=policy_of(app.settings),
+    )
     web.add_middleware(Fresh)
     web.add_middleware(Guard)  # outside of everything
     web.add_exception_handler(HTTPException, _refused)
@@ -45,7 +53,7 @@ def create_app(app: App) -> FastAPI:
 
         web.state.told = events.Told(app)
         web.include_router(events.router)
-    fixed = optin, leaving, signin, console, crawlers, feed  # before what begins with /{publication}
+    fixed = api, optin, leaving, signin, console, crawlers, feed  # before what begins with /{publication}
     for part in (*fixed, front, archive):
         web.include_router(part.router)
     return web
@@ -61,11 +69,12 @@ def health(site: TheSite) -> Response:
 
 
 def static(request: Request, name: str, site: TheSite) -> Response:
-    """Our own stylesheets."""
-    content = site.pages.stylesheet_at(f"/static/{name}") or accent.content(name)
+    """Our own stylesheets and the one script."""
+    content = site.pages.file_at(f"/static/{name}") or accent.content(name)
     if content is None:
         raise HTTPException(404)
-    return Response(content, media_type="text/css", headers={"Cache-Control": KEPT_FOR_EVER})
+    kind = "text/javascript" if name.endswith(".js") else "text/css"
+    return Response(content, media_type=kind, headers={"Cache-Control": KEPT_FOR_EVER})
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -95,6 +104,8 @@ def _refusal(request: Request, status: int) -> Response:
     """What is wrong and what to do. Asks the database nothing: it may be what is wrong."""
     site = request.app.state.site
     assert isinstance(site, Site)
+    if request.scope["path"].startswith(FOR_EVERY_ORIGIN):
+        return api.problem_of_status(site, status, request.headers.get("accept-language", ""))
     wanted = request.query_params.get("language"), of_path(request.scope["path"])
     spoken = [each for each in wanted if each in available()]
     return site.page(

@@ -63,6 +63,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("address_hash", name=op.f("uq_subscriber_address_hash")),
     )
     op.create_table(
+        "counted",
+        sa.Column("key", sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("until", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_counted")),
+    )
+    op.create_table(
         "departures",
         sa.Column("relay", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("began_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
@@ -605,6 +612,7 @@ def downgrade() -> None:
     op.drop_table("api_token")
     op.drop_table("worker")
     op.drop_table("departures")
+    op.drop_table("counted")
     op.drop_table("subscriber")
     op.drop_table("staff")
     op.drop_table("publication")

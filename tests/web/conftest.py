@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from fastapi import FastAPI
@@ -15,7 +15,7 @@ from mailer.issues import issue as issues
 from mailer.issues.folder import read_files
 from mailer.issues.states import IssueStatus
 from mailer.tables import Consent, Delivery, Publication, Subscription
-from mailer.tokens import Purpose
+from mailer.tokens import Purpose, Tokens
 from mailer.web.site import create_app
 from tests.conftest import HandedClock
 
@@ -78,9 +78,16 @@ def ledger(app: App) -> Ledger:
     return Ledger(app)
 
 
+STAMP = Tokens(["a-secret-for-tests-0123456789abcdef"], permanent="").make(
+    Purpose.FORM, int(datetime(2026, 11, 20, 8, 59, tzinfo=UTC).timestamp())
+)
+"""Of a form that a minute ago was new, and that stays good for all a test may do with the clock."""
+
+
 def form(**fields: str) -> dict[str, str]:
     """The subscribe form as a browser sends it."""
     return {
+        "stamp": STAMP,
         "publication": "belarus",
         "edition": "ru",
         "address": "anna@example.org",

@@ -1,0 +1,204 @@
+"""What stands between a request to subscribe and its effect, by whatever road it comes: the form, a snippet, a program.
+
+Nothing here looks at whether an address is known before everything is decided that a stranger can see. A request gets
+through with a form of ours that is a moment old; under pressure, or without such a form, with a proof of work. How often
+it is tried is counted in the database (subscribers/limits.py).
+"""
+
+import asyncio
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from fastapi import Response
+from sqlmodel import Session
+from starlette.concurrency import run_in_threadpool
+
+from mailer.app import App
+from mailer.delivery import automatic
+from mailer.subscribers import address, limits, subscription
+from mailer.subscribers.address import Address
+from mailer.subscribers.limits import Measure
+from mailer.subscribers.subscription import Owed
+from mailer.tables import Edition
+from mailer.tokens import Purpose, TokenError
+from mailer.web.altcha import WAITED, Challenge, Challenges
+
+SOONEST = timedelta(seconds=2)
+"""The age of a form before which no person can have filled it in."""
+
+LATEST = timedelta(hours=12)
+"""How long a form that was left open is good for."""
+
+PRESSED_FROM = 4
+"""A network or a domain is pressed from this part of its limit on: a quarter."""
+
+EVEN_SECONDS = 0.05
+"""Answers leave at whole multiples of this after the question came: how long the work took says who is known."""
+
+
+class Outcome(enum.StrEnum):
+    """What a stranger is told."""
+
+    RECEIVED = "received"  #: if we may write there, a mail is on its way
+    UNPROVEN = "unproven"  #: nothing says that a person asks: a button to press, or a proof of work
+    PRESSED = "pressed"  #: too much comes in for a button: a proof of work
+    TOO_SOON = "too soon"  #: the form, or the wait in place of a proof, is not old enough yet
+    TOO_MANY = "too many"  #: later
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """A request in which every field is right."""
+
+    edition: Edition
+    address: Address
+    language: str
+    wording: str
+    source: str
+    network: str  #: truncated; "" where none is known
+    stamp: str = ""  #: of a form of ours
+    proof: str = ""  #: an altcha payload; for a form also one without solution, which counts after a wait
+    by_program: bool = False  #: neither a stamp nor a wait counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    outcome: Outcome
+    again: datetime | None = None  #: when to try again, with TOO_SOON and TOO_MANY
+
+
+def ask(app: App, challenges: Challenges, asking: Asking) -> Answer:
+    """Acts on a request, or says what it lacks. The mail that it calls for is queued in the same transaction."""
+    now, key = app.clock(), _key(app)
+    measured = _measured(asking)
+    with app.database.read() as session:
+        before = limits.seen(session, measured, key, now)
+    if (full := _full(app, before, spare=1)) is not None:
+        return _later(full, now)
+    proof = challenges.read(asking.proof, now) if asking.proof else None
+    lacking = _lacking(app, asking, before, proof, now)
+    with app.database.write() as session:
+        if lacking:
+            limits.count(session, _only(measured, Measure.NETWORK), key, now)
+            return lacking
+        hashed = address.hash(asking.address, key)
+        used = {Measure.PROOF: proof.nonce} if proof else {}
+        counted = limits.count(session, measured | used | {Measure.ADDRESS: hashed}, key, now)
+        if counted.get(Measure.PROOF, 1) > 1:
+            return Answer(outcome=Outcome.PRESSED)
+        if (full := _full(app, counted)) is not None:
+            return _later(full, now)
+        if counted[Measure.ADDRESS] <= app.settings.requests_per_address:
+            _request(session, app, asking, hashed, now)
+    return Answer(outcome=Outcome.RECEIVED)
+
+
+def stamp(app: App, now: datetime) -> str:
+    """What a form of ours carries: when it was made."""
+    return app.tokens.make(Purpose.FORM, int(now.timestamp()), expires=now + LATEST)
+
+
+def is_pressed(app: App, network: str = "", domain: str = "") -> bool:
+    """Whether more comes in than is ordinary: altogether, from this network, or for this receiving domain."""
+    measured = {Measure.EVERYBODY: "", Measure.NETWORK: network, Measure.DOMAIN: domain}
+    with app.database.read() as session:
+        return _pressed(app, limits.seen(session, measured, _key(app), app.clock()))
+
+
+def queue(session: Session, owed: Owed | None, now: datetime) -> None:
+    """The mail that an act calls for, in the act's own transaction: both are kept, or neither."""
+    if owed:
+        automatic.queue(
+            session,
+            owed.kind,
+            subscription=owed.subscription,
+            subscriber=owed.subscriber,
+            consent_id=owed.consent_id,
+            now=now,
+        )
+
+
+async def evenly(answer: Callable[[], Response]) -> Response:
+    """The answer, made in a thread, at the next whole multiple of EVEN_SECONDS."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    made = await run_in_threadpool(answer)
+    await asyncio.sleep((began - loop.time()) % EVEN_SECONDS)
+    return made
+
+
+def _measured(asking: Asking) -> dict[Measure, str]:
+    shared = {Measure.EVERYBODY: "", Measure.DOMAIN: asking.address.domain}
+    return shared | {Measure.NETWORK: asking.network} if asking.network else shared
+
+
+def _only(measured: Mapping[Measure, str], measure: Measure) -> dict[Measure, str]:
+    return {each: value for each, value in measured.items() if each is measure}
+
+
+def _most(app: App) -> dict[Measure, int]:
+    settings = app.settings
+    return {Measure.NETWORK: settings.requests_per_network, Measure.DOMAIN: settings.requests_per_domain}
+
+
+def _full(app: App, counted: Mapping[Measure, int], *, spare: int = 0) -> Measure | None:
+    """What has reached its limit, were `spare` more to come."""
+    return next((each for each, most in _most(app).items() if counted.get(each, 0) + spare > most), None)
+
+
+def _later(full: Measure, now: datetime) -> Answer:
+    return Answer(outcome=Outcome.TOO_MANY, again=limits.window_end(full, now))
+
+
+def _pressed(app: App, counted: Mapping[Measure, int]) -> bool:
+    near = (counted.get(each, 0) >= max(most // PRESSED_FROM, 1) for each, most in _most(app).items())
+    return counted[Measure.EVERYBODY] >= app.settings.requests_expected or any(near)
+
+
+def _lacking(
+    app: App, asking: Asking, before: Mapping[Measure, int], proof: Challenge | None, now: datetime
+) -> Answer | None:
+    """What a request lacks; None where it gets through."""
+    if proof and proof.is_solved:
+        return None
+    if asking.by_program:
+        return Answer(outcome=Outcome.UNPROVEN)
+    if proof:
+        waited = now >= proof.at + WAITED
+        return None if waited else Answer(outcome=Outcome.TOO_SOON, again=proof.at + WAITED)
+    if _pressed(app, before):
+        return Answer(outcome=Outcome.PRESSED)
+    made = _made(app, asking.stamp, now)
+    if made is None:
+        return Answer(outcome=Outcome.UNPROVEN)
+    return Answer(outcome=Outcome.TOO_SOON, again=made + SOONEST) if now < made + SOONEST else None
+
+
+def _made(app: App, stamp: str, now: datetime) -> datetime | None:
+    """When the form was made; None where the stamp is not ours, or not good any more."""
+    try:
+        return datetime.fromtimestamp(app.tokens.read(Purpose.FORM, stamp, now=now), UTC)
+    except (TokenError, OverflowError, OSError, ValueError):
+        return None
+
+
+def _request(session: Session, app: App, asking: Asking, hashed: str, now: datetime) -> None:
+    requested = subscription.request(
+        session,
+        edition=asking.edition,
+        address=asking.address,
+        address_hash=hashed,
+        language=asking.language,
+        wording=asking.wording,
+        source=asking.source,
+        network=asking.network,
+        window=timedelta(minutes=app.settings.confirmation_window_minutes),
+        now=now,
+    )
+    queue(session, requested.owed, now)
+
+
+def _key(app: App) -> str:
+    return app.settings.address_key.get_secret_value()

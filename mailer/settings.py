@@ -152,18 +152,8 @@ class Settings(BaseSettings):
     requests_per_domain: int = Field(default=600, ge=1)
     requests_per_address: int = Field(default=5, ge=1)
     role_addresses: Annotated[list[str], NoDecode] = [
-        *(
-            "abuse",
-            "bounce",
-            "devnull",
-            "do-not-reply",
-            "donotreply",
-            "hostmaster",
-            "mailer-daemon",
-            "no-reply",
-            "nobody",
-        ),
-        *("noc", "noreply", "postmaster", "root", "security", "spam"),
+        *("abuse", "bounce", "devnull", "do-not-reply", "donotreply", "hostmaster", "mailer-daemon", "no-reply"),
+        *("nobody", "noc", "noreply", "postmaster", "root", "security", "spam"),
     ]
     disposable_domains: Path | None = None
 

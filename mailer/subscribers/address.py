@@ -34,7 +34,7 @@ def parse(text: str) -> Address:
     bare = text.strip()
     if plain := _plain(bare):
         return plain
-    if any(unicodedata.category(char) in _UNSAFE_CATEGORIES for char in bare) or "=?" in bare:
+    if any(unicodedata.category(char) in _UNSAFE_CATEGORIES for char in bare) or any(each in bare for each in _UNSAFE):
         raise AddressError("The address contains characters that no address has. Type it again by hand.")
     try:
         found = validate_email(bare, check_deliverability=False, strict=True)
@@ -86,6 +86,7 @@ def _is_domain(domain: str) -> bool:
 
 
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}  # controls, invisible marks, lone surrogates, all spaces
+_UNSAFE = ("=?", "\N{REPLACEMENT CHARACTER}")  # an encoded word; what stands for something that was lost
 
 
 def _is_what_was_typed(found: ValidatedEmail, typed: str) -> bool:

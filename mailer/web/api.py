@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from mailer.issues.languages import available
 from mailer.rendering.words import Words, words
@@ -54,6 +55,12 @@ def challenge(request: Request, site: TheSite) -> Response:
     tries = TRIES * (HARDER if asking.is_pressed(site.app, network) else 1)
     made = site.challenges.make(site.app.clock(), tries=tries)
     return JSONResponse(made, headers={"Cache-Control": NEVER_KEPT})
+
+
+@router.api_route("/subscribe", methods=READ)
+def nothing_to_read() -> Response:
+    """Without it the address would be looked for among the publications."""
+    raise HTTPException(405, headers={"Allow": "OPTIONS, POST"})
 
 
 @router.options("/subscribe")

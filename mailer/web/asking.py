@@ -1,8 +1,8 @@
 """What stands between a request to subscribe and its effect, by whatever road it comes: the form, a snippet, a program.
 
 Nothing here looks at whether an address is known before everything is decided that a stranger can see. A request gets
-through with a form of ours that is a moment old; under pressure, or without such a form, with a proof of work. How often
-it is tried is counted in the database (subscribers/limits.py).
+through with a form of ours that is a moment old; under pressure, or without such a form, with a proof of work. How
+often it is tried is counted in the database (subscribers/limits.py).
 """
 
 import asyncio

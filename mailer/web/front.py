@@ -10,8 +10,8 @@ from mailer import links
 from mailer.issues.published import Week
 from mailer.rendering.words import words
 from mailer.web import archive, place, wording
-from mailer.web.card import Card
 from mailer.web.asking import stamp
+from mailer.web.card import Card
 from mailer.web.languages import accepted
 from mailer.web.pages import HERE, KEPT_FOR_A_MINUTE, NEVER_KEPT, READ, AcceptLanguage, Site, TheSite
 from mailer.web.place import Place

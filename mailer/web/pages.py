@@ -19,8 +19,8 @@ from mailer.rendering.words import words
 from mailer.resources import resource
 from mailer.subscribers.policy import Policy
 from mailer.web import accent
-from mailer.web.card import Card
 from mailer.web.altcha import Challenges
+from mailer.web.card import Card
 from mailer.web.place import Place
 from mailer.web.reading import Readings
 from mailer.web.tries import Tries

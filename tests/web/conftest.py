@@ -26,6 +26,12 @@ with warnings.catch_warnings():  # httpx is what we have; Starlette would rather
 ORIGIN = "https://news.example.org"
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers to the form leave when they are made; tests/web/test_even.py is about when they leave otherwise."""
+    monkeypatch.setattr("mailer.web.asking.EVEN_SECONDS", 0.0001)
+
+
 @pytest.fixture
 def web(app: App, publication: Publication) -> FastAPI:
     return create_app(app)

@@ -125,8 +125,13 @@ async def evenly(answer: Callable[[], Response]) -> Response:
     loop = asyncio.get_running_loop()
     began = loop.time()
     made = await run_in_threadpool(answer)
-    await asyncio.sleep((began - loop.time()) % EVEN_SECONDS)
+    await asyncio.sleep(even_after(loop.time() - began))
     return made
+
+
+def even_after(took: float) -> float:
+    """Seconds to wait after work that took so long."""
+    return -took % EVEN_SECONDS
 
 
 def _measured(asking: Asking) -> dict[Measure, str]:

@@ -9,6 +9,9 @@ from typing import Any
 
 import altcha
 import pytest
+from fastapi import Response
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlmodel import select
 from starlette.testclient import TestClient
 
@@ -18,6 +21,7 @@ from mailer.subscribers import limits
 from mailer.tables import Consent, Counted, Publication
 from mailer.tokens import Purpose
 from mailer.web.altcha import Challenges, encoded
+from mailer.web.asking import SOONEST, even_after, evenly
 from mailer.web.site import create_app
 from tests.conftest import HandedClock
 from tests.web.conftest import ORIGIN, Ledger, form
@@ -29,6 +33,7 @@ SNIPPET = {"publication": "belarus", "edition": "ru", "address": "anna@example.o
 def _easy(monkeypatch: pytest.MonkeyPatch) -> None:
     """How hard a challenge is takes a browser's seconds, and is tested elsewhere."""
     monkeypatch.setattr("mailer.web.optin.TRIES", 2)
+    monkeypatch.setattr("mailer.web.asking.SOONEST", SOONEST)
 
 
 def site(app: App, *, network: str = "203.0.113.7", **settings: Any) -> TestClient:
@@ -295,3 +300,29 @@ def test_nothing_that_a_stranger_sends_stands_in_the_mail_or_leads_anywhere(
 def test_settings_name_a_list_that_cannot_be_read(settings: Settings, app: App, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="MAILER_DISPOSABLE_DOMAINS: cannot read"):
         site(app, disposable_domains=tmp_path / "nowhere.txt")
+
+
+# When answers leave
+
+
+@given(st.floats(0, 10), st.floats(0, 10))
+def test_the_time_of_an_answer_says_little_about_the_work(one: float, other: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mailer.web.asking.EVEN_SECONDS", 0.05)
+        left, right = (took + even_after(took) for took in (one, other))
+    assert left >= one
+    assert left == pytest.approx(round(left / 0.05) * 0.05)
+    if one // 0.05 == other // 0.05 and one % 0.05 and other % 0.05:
+        assert left == pytest.approx(right)
+
+
+async def test_an_answer_waits_for_its_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = list[float]()
+
+    async def noting(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("mailer.web.asking.EVEN_SECONDS", 1000.0)
+    monkeypatch.setattr("asyncio.sleep", noting)
+    assert (await evenly(lambda: Response("made"))).body == b"made"
+    assert [990 < wait < 1000 for wait in waits] == [True]

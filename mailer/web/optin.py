@@ -98,7 +98,7 @@ def _one_more_step(site: Site, at: Place, asked: Asking, answer: Answer) -> Resp
         "one-more-step.html",
         language=asked.language,
         place=at,
-        others={},
+        others=_fronts(at),
         fields={
             "publication": at.slug,
             "language": asked.language,

@@ -165,6 +165,7 @@ class Message(SQLModel, table=True):
     digest: str = Field(max_length=64)  #: SHA-256 of content
     content: bytes = Field(sa_type=LargeBinary)  #: rendering.message.Message.dump()
     rendered_at: datetime
+    host: str | None = None  #: the origin that its links point to; None where that is not known
 
 
 class Subscriber(SQLModel, table=True):

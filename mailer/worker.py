@@ -24,6 +24,7 @@ from mailer.delivery.relays import ways_of
 from mailer.delivery.sender import Sender
 from mailer.errors import MailerError
 from mailer.rendering import dkim
+from mailer.subscribers import limits
 from mailer.tables import Publication
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ logging.getLogger("apscheduler.scheduler").setLevel(
 )  # a tick that is still at work is meant to be skipped
 
 TICK = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
 
 
 class Worker:
@@ -98,6 +100,7 @@ class Worker:
             worker_id=worker_id,
         )
         self._has_lost_lease = False
+        await self._tick(self.point_to_first_host)  # before anything leaves
         scheduler = self._scheduler(worker_id)
         try:
             scheduler.start()
@@ -146,6 +149,8 @@ class Worker:
         ticks: list[tuple[Callable[[datetime], None], timedelta]] = [
             (self.begin_due, TICK),
             (self.finish, TICK),
+            (self.point_to_first_host, MINUTE),
+            (self.forget_counts, 10 * MINUTE),
             (lambda now: self._renew(worker_id, now), workers.LEASE / 4),
         ]
         for tick, every in ticks:
@@ -176,12 +181,12 @@ class Worker:
             except DatabaseError:
                 raise
             except MailerError as error:
-                self._complain_once(issue_id, error)
+                self._complain_once(issue_id, "an issue is due but cannot begin", error)
 
-    def _complain_once(self, issue_id: int, error: MailerError) -> None:
+    def _complain_once(self, issue_id: int, what: str, error: MailerError) -> None:
         if issue_id not in self._stuck:
             self._stuck.add(issue_id)
-            log.error("an issue is due but cannot begin: %s", error)
+            log.error("%s: %s", what, error)
 
     def finish(self, now: datetime) -> None:
         """Marks what is sent as sent."""
@@ -191,6 +196,26 @@ class Worker:
         with self._app.database.write() as session:
             for issue in launch.finish(session, now):
                 log.info("issue %s is sent", issue.slug)
+
+    def point_to_first_host(self, now: datetime) -> None:
+        """Mails that wait carry links to the first of MAILER_LINK_HOSTS, whatever it was when their issue began."""
+        app = self._app
+        with app.database.read() as session:
+            elsewhere = launch.pointing_elsewhere(session, app.link_host)
+        for issue_id in elsewhere:
+            try:
+                with app.database.write() as session:
+                    slug = launch.point(session, issue_id, app.settings, now)
+                log.info("what waits of issue %s now points to %s", slug, app.link_host)
+            except DatabaseError:
+                raise
+            except MailerError as error:
+                self._complain_once(issue_id, "an issue goes out with its old links", error)
+
+    def forget_counts(self, now: datetime) -> None:
+        """Drops what the form's limits counted in windows that are over."""
+        with self._app.database.write() as session:
+            limits.forget(session, now)
 
     def _renew(self, worker_id: int, now: datetime) -> None:
         with self._app.database.write() as session:

@@ -39,7 +39,7 @@ def begin(session: Session, issue_id: int, settings: Settings, now: datetime) ->
     issues.apply(session, issue, IssueEvent.BEGIN)
     issue.began_at = now
     messages = {
-        edition_id: keep(session, issue, edition_id, message, now)
+        edition_id: keep(session, issue, edition_id, message, now, host=settings.link_hosts[0])
         for edition_id, message in render(session, issue, settings, _apart).items()
     }
     return issue.slug, ledger.enqueue_issue(session, issue, messages, now)
@@ -117,8 +117,10 @@ def preflight(session: Session, issue: Issue, settings: Settings) -> list[str]:
     return lines
 
 
-def keep(session: Session, issue: Issue, edition_id: int, message: Message, now: datetime) -> int:
-    """Stores the message, once for equal bytes. Returns its id."""
+def keep(
+    session: Session, issue: Issue, edition_id: int, message: Message, now: datetime, *, host: str | None = None
+) -> int:
+    """Stores the message, once for equal bytes. `host`: where its links point. Returns its id."""
     assert issue.id is not None
     content = message.dump()
     digest = hashlib.sha256(content).hexdigest()
@@ -128,11 +130,38 @@ def keep(session: Session, issue: Issue, edition_id: int, message: Message, now:
     known = session.exec(same).first()
     if known is not None:
         return known
-    row = tables.Message(issue_id=issue.id, edition_id=edition_id, digest=digest, content=content, rendered_at=now)
+    row = tables.Message(
+        issue_id=issue.id, edition_id=edition_id, digest=digest, content=content, rendered_at=now, host=host
+    )
     session.add(row)
     session.flush()
     assert row.id is not None
     return row.id
+
+
+def pointing_elsewhere(session: Session, host: str) -> Sequence[int]:
+    """Ids of the issues going out of which something waits whose links do not point to `host`."""
+    waits = sa.exists().where(
+        col(tables.Delivery.issue_id) == col(tables.Message.issue_id),
+        col(tables.Delivery.message_id) == col(tables.Message.id),
+        col(tables.Delivery.due_at).is_not(None),
+    )
+    going_out = col(Issue.status).in_((IssueStatus.SENDING, IssueStatus.PAUSED))
+    elsewhere = sa.select(col(Issue.id)).distinct().join(tables.Message)
+    rows = session.execute(elsewhere.where(going_out, col(tables.Message.host) != host, waits))
+    return [row.id for row in rows]
+
+
+def point(session: Session, issue_id: int, settings: Settings, now: datetime) -> str:
+    """Renders the issue anew, with the links of today, for those who still wait for it. Returns its slug.
+
+    What has left stays what it was: its message is kept beside the new one. Raises what render raises.
+    """
+    issue = session.exec(select(Issue).where(Issue.id == issue_id).with_for_update()).one()
+    for edition_id, message in render(session, issue, settings, _apart).items():
+        message_id = keep(session, issue, edition_id, message, now, host=settings.link_hosts[0])
+        ledger.exchange(session, issue_id, edition_id, message_id)
+    return issue.slug
 
 
 def stop(session: Session, message_id: int) -> str | None:

@@ -157,6 +157,16 @@ def test_an_unexpected_error_tells_no_details_and_logs_no_token(
     assert "abcdef" not in caplog.messages[-1]
 
 
+def test_a_link_out_of_a_mail_is_good_on_every_host(
+    web: FastAPI, client: TestClient, ledger: Ledger, confirmed: Subscription
+) -> None:
+    """Tokens say nothing about hosts, and pages point to themselves: a mirror keeps its reader."""
+    for path in (ledger.leave_path(), ledger.confirm_path(ledger.mails()[0])):
+        mirrored = TestClient(web, base_url="https://mirror.example.net").get(path)
+        assert (mirrored.status_code, mirrored.text) == (200, client.get(path).text)
+        assert "https://" not in mirrored.text
+
+
 # Who asks
 
 

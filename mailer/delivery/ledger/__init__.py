@@ -19,6 +19,7 @@ readers, putting a statement together costs more than the database needs for it.
 from mailer.delivery.ledger.claiming import Claim, LeaseLost, claim, has_due
 from mailer.delivery.ledger.ending import is_finished, withdraw_issue
 from mailer.delivery.ledger.enqueuing import count_readers, enqueue_issue
+from mailer.delivery.ledger.moving import exchange
 from mailer.delivery.ledger.recording import Answer, record, refused_among
 from mailer.delivery.ledger.uncertain import (
     MAY_RESEND,
@@ -39,6 +40,7 @@ __all__ = [
     "claim",
     "count_readers",
     "enqueue_issue",
+    "exchange",
     "give_back",
     "has_due",
     "is_finished",

@@ -105,3 +105,14 @@ def postpone(session: Session, ids: Sequence[int], due_at: datetime) -> None:
 _POSTPONE = (
     sa.update(DELIVERY).where(AMONG_IDS, is_one_of(DELIVERY.c.status, WAITING)).values(due_at=sa.bindparam("due_at"))
 )
+
+
+def exchange(session: Session, issue_id: int, edition_id: int, message_id: int) -> int:
+    """What still waits of the issue in this edition goes out as another message. Returns how many."""
+    waiting = sa.and_(
+        DELIVERY.c.issue_id == issue_id,
+        DELIVERY.c.edition_id == edition_id,
+        DELIVERY.c.due_at.is_not(None),
+        DELIVERY.c.message_id != message_id,
+    )
+    return execute(session, sa.update(DELIVERY).where(waiting).values(message_id=message_id)).rowcount

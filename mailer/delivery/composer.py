@@ -205,6 +205,9 @@ class Composer:
             archive=links.archive(host, publication.slug, language) if publication.archive else None,
             valid_hours=settings.confirmation_hours,
             by_reply=settings.takes_mail,
+            leave_address=links.leave_by_mail(marker(Slot.UNSUBSCRIBE), settings.mail_domain)
+            if settings.takes_mail
+            else None,
         )
         head = head_of(
             publication,

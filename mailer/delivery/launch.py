@@ -78,7 +78,18 @@ def render(session: Session, issue: Issue, settings: Settings, make: Make = _her
         manuscript,
         letterhead_of(publication),
         [
-            (edition.languages, links_of(publication, edition.languages, issue.slug, host, private=issue.private))
+            (
+                edition.languages,
+                links_of(
+                    publication,
+                    edition.languages,
+                    issue.slug,
+                    host,
+                    edition=edition.code,
+                    private=issue.private,
+                    mail_domain=settings.mail_domain if settings.takes_mail else None,
+                ),
+            )
             for edition in editions
         ],
     )

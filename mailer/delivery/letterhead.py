@@ -26,14 +26,25 @@ def name_in(publication: Publication, languages: Sequence[str]) -> str:
 
 
 def links_of(
-    publication: Publication, languages: Sequence[str], slug: str, host: str, *, private: bool = False
+    publication: Publication,
+    languages: Sequence[str],
+    slug: str,
+    host: str,
+    *,
+    private: bool = False,
+    edition: str = "",
+    mail_domain: str | None = None,
 ) -> Links:
-    """Where an issue's mail points to. A private issue is nowhere but in the mail."""
+    """Where an issue's mail points to. A private issue is nowhere but in the mail. `mail_domain`: where mail from
+    readers is acted on."""
     shown = languages if publication.archive else ()
+    token = marker(Slot.UNSUBSCRIBE)
     return Links(
         view={language: links.issue(host, publication.slug, language, slug) for language in shown if not private},
         archive={language: links.archive(host, publication.slug, language) for language in shown},
-        unsubscribe=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
+        unsubscribe=links.unsubscribe(host, token),
+        leave_address=links.leave_by_mail(token, mail_domain) if mail_domain else None,
+        subscribe_address=links.subscribe_by_mail(publication.slug, edition, mail_domain) if mail_domain else None,
     )
 
 
@@ -63,7 +74,7 @@ def head_of(
         owner_address=publication.contact_address,
         archive_url=links.archive(host, publication.slug, languages[0]) if publication.archive else None,
         unsubscribe_url=links.unsubscribe(host, token) if with_unsubscribe else None,
-        unsubscribe_address=f"leave+{token}@{mail_domain}" if with_unsubscribe else None,
+        unsubscribe_address=links.leave_by_mail(token, mail_domain) if with_unsubscribe else None,
         reply_to=f"confirm+{marker(Slot.CONFIRM)}@{mail_domain}" if with_confirm else None,
         feedback_id=":".join([*feedback, publication.slug, SENDER_ID]) if feedback else None,
         automatic=automatic,

@@ -21,6 +21,8 @@ class Links:
     view: Mapping[str, str]  #: language -> the issue on the web; does not identify the reader; none of a private one
     archive: Mapping[str, str]  #: none where nothing is shown on the web
     unsubscribe: str
+    leave_address: str | None = None  #: where a mail unsubscribes, and
+    subscribe_address: str | None = None  #: where one subscribes; None where nobody reads it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,7 @@ class About:
     archive: str | None  #: link; None where nothing is shown on the web
     valid_hours: int  #: of the confirm link
     by_reply: bool  #: whether a reply is heard
+    leave_address: str | None = None  #: where a mail unsubscribes; None where nobody reads it
 
 
 @dataclass(frozen=True, kw_only=True)

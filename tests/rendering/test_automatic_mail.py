@@ -1,5 +1,6 @@
 """Confirmation and welcome, in every language."""
 
+import dataclasses
 import re
 from dataclasses import replace
 
@@ -128,3 +129,13 @@ def test_slots_come_out_whole(token: str, language: str) -> None:
 def test_the_same_mail_gives_the_same_bytes() -> None:
     assert confirmation("be") == confirmation("be")
     assert welcome("be") == welcome("be")
+
+
+@pytest.mark.parametrize("language", ["en", "be", "ru"])
+def test_a_welcome_shows_where_to_leave_by_mail_only_where_mail_is_read(language: str) -> None:
+    address = "leave+0123456789abcdef0123456789abcdef@bounces.example.org"
+    silent = render_automatic("welcome", language, LETTERHEAD, about())
+    heard = render_automatic("welcome", language, LETTERHEAD, dataclasses.replace(about(), leave_address=address))
+    for form in ("html", "text"):
+        assert address in getattr(heard, form)
+        assert "leave+" not in getattr(silent, form)

@@ -1,5 +1,6 @@
 """An issue as a mail: one document an edition, the same bytes every time, with every link whole."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -242,3 +243,15 @@ def test_the_real_issue_is_rendered(languages: list[str]) -> None:
     assert "2017" in body.subject
     assert body.inlines == ()
     assert max(map(len, body.text.splitlines())) <= 72
+
+
+def test_where_mail_is_read_the_mail_shows_the_ways_that_need_no_site() -> None:
+    ways = (f"leave+{TOKEN}@bounces.example.org", "belarus+subscribe-ru@bounces.example.org")
+    with_mail = dataclasses.replace(links(), leave_address=ways[0], subscribe_address=ways[1])
+    body = render_issue(["ru"], ISSUE.translations, ISSUE.pictures, LETTERHEAD, with_mail)
+    for way in ways:
+        assert f"\n{way}\n" in body.text
+        assert f'href="mailto:{way}"' in body.html
+    assert "Отписаться по почте" in body.text
+    assert "mailto:leave" not in rendered(["ru"]).html
+    assert "по почте" not in rendered(["ru"]).text

@@ -75,7 +75,7 @@ class Crowd:
         found = _STAMP.search(page.raise_for_status().text)
         assert found, "the form has no stamp"
         self._stamp = found.group(1)
-        await asyncio.sleep(SOONEST.total_seconds() + 1)
+        await asyncio.sleep(SOONEST.total_seconds())
 
     async def leave(self) -> None:
         """Some leave by the header that their mail program acts on (RFC 8058)."""

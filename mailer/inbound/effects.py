@@ -33,8 +33,10 @@ from mailer.issues.issue import IssueError
 from mailer.issues.states import IssueStatus
 from mailer.printable import printable, where
 from mailer.settings import Settings
-from mailer.subscribers import address
+from mailer.subscribers import address, limits
 from mailer.subscribers.address import Address
+from mailer.subscribers.limits import Measure
+from mailer.subscribers.policy import policy_of
 from mailer.tables import Arrival, Delivery, Issue, Publication, Quarantine
 from mailer.tokens import Purpose, TokenError, Tokens
 
@@ -333,8 +335,19 @@ class Effects:
             raise Unclear("it asks for something, but for another address than its sender's")
         key = self._settings.address_key.get_secret_value()
         window = timedelta(minutes=self._settings.confirmation_window_minutes)
+        if to.use is Use.SUBSCRIBE and (why_not := self._not_taken(session, found.author, key, now)):
+            return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
         act = commands.subscribe if to.use is Use.SUBSCRIBE else commands.ask_to_leave
         return act(session, to, found.author, address.hash(found.author, key), window, now)
+
+    def _not_taken(self, session: Session, author: Address, key: str, now: datetime) -> str | None:
+        """Why the form would not take the address, or not now."""
+        if refusal := policy_of(self._settings).refusal(author):
+            return f"it is not an address that we take ({refusal})"
+        counted = limits.count(session, {Measure.DOMAIN: author.domain}, key, now)
+        if counted[Measure.DOMAIN] > self._settings.requests_per_domain:
+            return "too many requests for addresses of its domain"
+        return None
 
     def _why_not(self, session: Session, found: _Read) -> str | None:
         own = session.exec(select(Publication.sender_address, Publication.contact_address)).all()

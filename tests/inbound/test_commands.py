@@ -377,6 +377,12 @@ def test_an_address_is_answered_so_often_an_hour(inbound: Inbound, clock: Handed
 
 
 @pytest.mark.usefixtures("published")
+def test_an_address_that_the_form_would_refuse_is_not_answered_by_mail_either(inbound: Inbound) -> None:
+    taken = inbound.take(by_hand(sender="security@far.example"), SUBSCRIBE, "security@far.example")
+    assert (taken.effect, queued(inbound)) == (Effect.NOTHING, [])
+
+
+@pytest.mark.usefixtures("published")
 @pytest.mark.parametrize("fields", AUTOMATIC)
 def test_what_no_person_sent_subscribes_nobody(inbound: Inbound, fields: dict[str, str]) -> None:
     inbound.take(by_hand(**fields), SUBSCRIBE, READER)

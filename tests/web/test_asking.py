@@ -16,6 +16,11 @@ from sqlmodel import select
 from starlette.testclient import TestClient
 
 from mailer.app import App
+from mailer.delivery.composer import Composer
+from mailer.delivery.ledger import claim
+from mailer.delivery.session import Envelope
+from mailer.rendering.automatic import render_automatic
+from mailer.rendering.decoded import parse, part
 from mailer.settings import Settings, SettingsError
 from mailer.subscribers import limits
 from mailer.tables import Consent, Counted, Publication
@@ -277,9 +282,16 @@ def test_what_policy_refuses_is_what_the_operator_says(app: App, publication: Pu
 # Nothing that a stranger typed
 
 
+@pytest.mark.sqlite
 def test_nothing_that_a_stranger_sends_stands_in_the_mail_or_leads_anywhere(
-    app: App, client: TestClient, publication: Publication, ledger: Ledger
+    app: App,
+    client: TestClient,
+    publication: Publication,
+    ledger: Ledger,
+    worker_id: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("mailer.delivery.composer.apart", lambda _, *about: render_automatic(*about))  # not apart
     evil = "evil.example\r\nBcc: x@evil.example"
     sent = form(name=evil, subject=evil, website="", language="ru", comment=evil, altcha=evil, first_name=evil)
     hostile = {
@@ -295,6 +307,16 @@ def test_nothing_that_a_stranger_sends_stands_in_the_mail_or_leads_anywhere(
     assert "evil" not in str(consent.model_dump())
     assert [mail.destination for mail in ledger.mails()] == ["example.org"]
     assert "evil" not in str([mail.model_dump() for mail in ledger.mails()])
+    composer = Composer(app.settings, app.tokens)
+    with app.database.write() as session:
+        claims = claim(session, worker_id=worker_id, relay="relay", limit=9, now=app.clock())
+        ready = composer.load(session, claims)
+    ((_, envelope),) = composer.envelopes(ready)
+    assert isinstance(envelope, Envelope)
+    mail = parse(b"".join(envelope.content))
+    everything = f"{mail.items()} {part(mail, 'plain')} {part(mail, 'html')}"
+    assert "evil" not in everything
+    assert everything.count("anna@example.org") == 1, "in To, and nowhere else"
 
 
 def test_settings_name_a_list_that_cannot_be_read(settings: Settings, app: App, tmp_path: Path) -> None:

@@ -169,6 +169,24 @@ def test_a_form_can_be_filled_in_by_keyboard_and_a_mistake_is_pointed_at(
     assert len(ledger.mails()) == 1
 
 
+@pytest.mark.parametrize("width", [360])
+def test_under_pressure_the_browser_does_the_work_and_the_button_may_be_pressed_meanwhile(
+    page: Page, ledger: Ledger, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailer.web.asking._pressed", lambda *_: True)
+    monkeypatch.setattr("mailer.web.optin.TRIES", 10)
+    page.goto("/belarus/be")
+    page.locator("#address").fill("anna@example.org")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Яшчэ адзін крок")
+    _fits(page)
+    expect(page.locator("html")).to_have_attribute("lang", "be")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Праверце пошту")
+    assert len(ledger.mails()) == 1
+    assert page.context.cookies() == []
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_trap_for_programs_is_out_of_a_persons_sight(page: Page, width: int) -> None:
     page.goto("/belarus/en")

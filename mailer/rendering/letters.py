@@ -56,20 +56,13 @@ def welcome(words: Words, about: About) -> Letter:
             words.gettext("Your edition: {edition}.", edition=about.edition),
             *([words.gettext("Until then, past issues are waiting for you in the archive.")] if about.archive else []),
         ],
-<<<<<<< HEAD
         button=words.gettext("Read past issues") if about.archive else words.gettext("To the front page"),
         url=about.archive or about.front,
         announced=words.gettext("All issues") if about.archive else words.gettext("To the front page"),
-        after=[words.gettext("You can leave whenever you like: the link is below, and in every issue.")],
-=======
-        button=words.gettext("Read past issues"),
-        url=about.archive,
-        announced=words.gettext("All issues"),
         after=[
             words.gettext("You can leave whenever you like: the link is below, and in every issue."),
             *_leaving_by_mail(words, about),
         ],
->>>>>>> def4e21 (mail: where mail from readers is read, every issue shows the addresses that leave and subscribe by mail)
         unsubscribe=about.unsubscribe,
     )
 
@@ -98,7 +91,6 @@ def goodbye(words: Words, about: About) -> Letter:
     )
 
 
-<<<<<<< HEAD
 def warning(words: Words, about: About) -> Letter:
     """Says that mails to the reader failed, and asks whether they are read."""
     name = _name(words, about)
@@ -123,17 +115,6 @@ def warning(words: Words, about: About) -> Letter:
         ],
         unsubscribe=about.unsubscribe,
     )
-=======
-def _leaving_by_mail(words: Words, about: About) -> list[str]:
-    if about.leave_address is None:
-        return []
-    return [
-        words.gettext(
-            "If our site does not open, an empty letter to this address unsubscribes you: {address}",
-            address=about.leave_address,
-        )
-    ]
->>>>>>> def4e21 (mail: where mail from readers is read, every issue shows the addresses that leave and subscribe by mail)
 
 
 LETTERS: Mapping[str, Callable[[Words, About], Letter]] = {
@@ -154,3 +135,14 @@ def validity(words: Words, hours: int) -> str:
 
 def _name(words: Words, about: About) -> str:
     return in_language(about.names, words.language)
+
+
+def _leaving_by_mail(words: Words, about: About) -> list[str]:
+    if about.leave_address is None:
+        return []
+    return [
+        words.gettext(
+            "If our site does not open, an empty letter to this address unsubscribes you: {address}",
+            address=about.leave_address,
+        )
+    ]

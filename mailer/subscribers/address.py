@@ -85,6 +85,12 @@ def _is_domain(domain: str) -> bool:
     return found.domain == domain
 
 
+def mailbox(address: Address) -> str:
+    """Where mail to it ends, as far as its spelling tells: folded, without a tag (name+tag@…). Only for counting."""
+    local, _, _ = address.text.casefold().rpartition("@")
+    return unicodedata.normalize("NFC", f"{local.partition('+')[0]}@{address.domain}")
+
+
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}  # controls, invisible marks, lone surrogates, all spaces
 _UNSAFE = ("=?", "\N{REPLACEMENT CHARACTER}")  # an encoded word; what stands for something that was lost
 

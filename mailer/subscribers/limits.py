@@ -24,7 +24,7 @@ class Measure(enum.StrEnum):
     EVERYBODY = "everybody"  #: requests to this installation
     NETWORK = "network"  #: those from one network, truncated as in the consent record
     DOMAIN = "domain"  #: those for addresses of one receiving domain
-    ADDRESS = "address"  #: those for one address, by its keyed hash
+    ADDRESS = "address"  #: those for one mailbox, whatever tag stands behind its name
     PROOF = "proof"  #: uses of one proof of work, which counts once
 
 

@@ -83,15 +83,15 @@ def ask(app: App, challenges: Challenges, asking: Asking) -> Answer:
         if lacking:
             limits.count(session, _only(measured, Measure.NETWORK), key, now)
             return lacking
-        hashed = address.hash(asking.address, key)
         used = {Measure.PROOF: proof.nonce} if proof else {}
-        counted = limits.count(session, measured | used | {Measure.ADDRESS: hashed}, key, now)
+        reader = {Measure.ADDRESS: address.mailbox(asking.address)}
+        counted = limits.count(session, measured | used | reader, key, now)
         if counted.get(Measure.PROOF, 1) > 1:
             return Answer(outcome=Outcome.PRESSED)
         if (full := _full(app, counted)) is not None:
             return _later(full, now)
         if counted[Measure.ADDRESS] <= app.settings.requests_per_address:
-            _request(session, app, asking, hashed, now)
+            _request(session, app, asking, now)
     return Answer(outcome=Outcome.RECEIVED)
 
 
@@ -189,12 +189,12 @@ def _made(app: App, stamp: str, now: datetime) -> datetime | None:
         return None
 
 
-def _request(session: Session, app: App, asking: Asking, hashed: str, now: datetime) -> None:
+def _request(session: Session, app: App, asking: Asking, now: datetime) -> None:
     requested = subscription.request(
         session,
         edition=asking.edition,
         address=asking.address,
-        address_hash=hashed,
+        address_hash=address.hash(asking.address, _key(app)),
         language=asking.language,
         wording=asking.wording,
         source=asking.source,

@@ -186,7 +186,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.sqlite
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(fields=st.dictionaries(st.sampled_from([*WANTED, "altcha", "website", "x"]), VALUES))
 def test_no_json_is_ever_a_server_error(client: TestClient, publication: Publication, fields: dict[str, Any]) -> None:
     for body in (fields, {**WANTED, **fields}):

@@ -232,6 +232,14 @@ def test_too_much_for_one_address_is_answered_as_ever_and_sends_nothing(
     assert len(ledger.mails()) == app.settings.requests_per_address == 5
 
 
+def test_tags_behind_a_name_do_not_make_another_address(
+    client: TestClient, publication: Publication, ledger: Ledger
+) -> None:
+    for number in range(8):
+        assert client.post("/subscribe", data=form(address=f"Victim+{number}@example.org")).status_code == 200
+    assert len(ledger.mails()) == 5
+
+
 def test_the_count_survives_a_restart_and_names_nobody(app: App, publication: Publication) -> None:
     site(app, requests_per_network=1).post("/subscribe", data=form())
     assert site(app, requests_per_network=1).post("/subscribe", data=form()).status_code == 429

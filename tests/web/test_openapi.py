@@ -47,7 +47,7 @@ def test_whatever_is_sent_is_answered_as_the_description_says(
     cases = anything | anything.map(_aimed)
 
     @hypothesis_settings(
-        max_examples=20, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
+        max_examples=12, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
     )
     @given(case=cases)
     def send(case: Any) -> None:

@@ -1,7 +1,7 @@
 """The data model on one page: rows without behaviour.
 
     Publication ─┬─ Edition ──── Subscription ── Subscriber        Suppression (by keyed hash, outlives its Subscriber)
-                 │                  └─ Consent (append-only)
+                 │                  └─ Consent (append-only) ··· Seal (the chain they hang on), Removal
                  └─ Issue ─┬─ Translation, Commentary, Picture
                            └─ Message (one per edition, rendered once)
     Delivery (issue × subscription, or one automatic mail) ── Attempt ── Worker
@@ -206,9 +206,23 @@ class ConsentEvent(enum.StrEnum):
 
 
 class Consent(SQLModel, table=True):
-    """Evidence, append-only: who agreed to what, in which words, when and how (GDPR art. 7)."""
+    """Evidence, append-only: who agreed to what, in which words, when and how (GDPR art. 7).
 
-    __table_args__ = (_NEVER_REUSED,)
+    What is None until it is sealed is filled in by subscribers.chain.seal, and by nothing else.
+    """
+
+    __table_args__ = (
+        Index(
+            "ix_consent_unsealed", "id", sqlite_where=text("salt IS NULL"), postgresql_where=text("salt IS NULL")
+        ),
+        Index(
+            "ix_consent_at",
+            "at",
+            sqlite_where=text("network_salt IS NOT NULL"),
+            postgresql_where=text("network_salt IS NOT NULL"),
+        ),
+        _NEVER_REUSED,
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     subscription_id: int = Field(foreign_key="subscription.id", index=True, ondelete="CASCADE")
@@ -219,6 +233,40 @@ class Consent(SQLModel, table=True):
     source: str  #: the form, link or command it came by
     network: str  #: truncated: /24 of IPv4, /48 of IPv6; "" where none is known
     request_id: int | None = Field(default=None, foreign_key="consent.id")  #: what a confirmation confirms
+    salt: bytes | None = Field(default=None, sa_type=LargeBinary)  #: what keeps the digest in its seal from being guessed
+    subject: str | None = Field(default=None, max_length=64)  #: keyed hash of the address that it was for
+    network_salt: bytes | None = Field(default=None, sa_type=LargeBinary)  #: gone with the network
+    network_digest: bytes | None = Field(default=None, sa_type=LargeBinary)  #: None where no network was known
+
+
+class SealEvent(enum.StrEnum):
+    KEPT = "kept"
+    REMOVED = "removed"
+
+
+class Seal(SQLModel, table=True):
+    """A link of the chain that shows whether a consent was changed, removed, added or moved behind its back.
+
+    It names its consent without a foreign key: it stays when the consent goes.
+    """
+
+    __table_args__ = (UniqueConstraint("consent_id", "event"),)
+
+    number: int = Field(primary_key=True, sa_type=_BIG, sa_column_kwargs={"autoincrement": False})  #: 1, 2, 3 …
+    event: SealEvent = Field(sa_type=_one_of(SealEvent, "event"))
+    consent_id: int
+    at: datetime  #: when it was sealed, not when the reader acted
+    why: str = Field(max_length=32)  #: what a removal was for; "" otherwise
+    digest: bytes = Field(sa_type=LargeBinary)  #: SHA-256 of salt and content; empty for a removal
+    link: bytes = Field(sa_type=LargeBinary)  #: SHA-256 of all this and of the link before
+
+
+class Removal(SQLModel, table=True):
+    """A consent that went for a reason, until the chain says so."""
+
+    consent_id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    why: str = Field(max_length=32)
+    at: datetime
 
 
 class SuppressionReason(enum.StrEnum):

@@ -23,6 +23,7 @@ COMMANDS = {
     "inbound": "mailer.cli.inbound:commands",
     "subscribers": "mailer.cli.subscribers:commands",
     "suppression": "mailer.cli.suppression:commands",
+    "consent": "mailer.cli.consent:commands",
     "dkim": "mailer.cli.dkim:commands",
     "user": "mailer.cli.user:commands",
 }

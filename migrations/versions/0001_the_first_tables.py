@@ -316,6 +316,10 @@ def upgrade() -> None:
         sa.Column("source", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("network", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("request_id", sa.Integer(), nullable=True),
+        sa.Column("salt", sa.LargeBinary(), nullable=True),
+        sa.Column("subject", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=True),
+        sa.Column("network_salt", sa.LargeBinary(), nullable=True),
+        sa.Column("network_digest", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["request_id"], ["consent.id"], name=op.f("fk_consent_request_id_consent")),
         sa.ForeignKeyConstraint(
             ["subscription_id"],
@@ -328,6 +332,46 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("consent", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_consent_subscription_id"), ["subscription_id"], unique=False)
+        batch_op.create_index(
+            "ix_consent_unsealed",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("salt IS NULL"),
+            postgresql_where=sa.text("salt IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_consent_at",
+            ["at"],
+            unique=False,
+            sqlite_where=sa.text("network_salt IS NOT NULL"),
+            postgresql_where=sa.text("network_salt IS NOT NULL"),
+        )
+
+    op.create_table(
+        "seal",
+        sa.Column(
+            "number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column(
+            "event",
+            sa.Enum("kept", "removed", name="event", native_enum=False, create_constraint=True, length=16),
+            nullable=False,
+        ),
+        sa.Column("consent_id", sa.Integer(), nullable=False),
+        sa.Column("at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("why", sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("link", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_seal")),
+        sa.UniqueConstraint("consent_id", "event", name=op.f("uq_seal_consent_id_event")),
+    )
+    op.create_table(
+        "removal",
+        sa.Column("consent_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("why", sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
+        sa.Column("at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("consent_id", name=op.f("pk_removal")),
+    )
 
     op.create_table(
         "delivery",
@@ -591,7 +635,19 @@ def downgrade() -> None:
         )
 
     op.drop_table("delivery")
+    op.drop_table("removal")
+    op.drop_table("seal")
     with op.batch_alter_table("consent", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_consent_at",
+            sqlite_where=sa.text("network_salt IS NOT NULL"),
+            postgresql_where=sa.text("network_salt IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "ix_consent_unsealed",
+            sqlite_where=sa.text("salt IS NULL"),
+            postgresql_where=sa.text("salt IS NULL"),
+        )
         batch_op.drop_index(batch_op.f("ix_consent_subscription_id"))
 
     op.drop_table("consent")

@@ -157,6 +157,12 @@ class Settings(BaseSettings):
     ]
     disposable_domains: Path | None = None
 
+    keep_unconfirmed_days: int = Field(default=30, ge=1, le=3650)
+    keep_former_days: int = Field(default=1095, ge=1, le=3650)
+    keep_network_days: int = Field(default=90, ge=1, le=3650)
+    keep_log_days: int = Field(default=400, ge=30, le=3650)
+    keep_arrival_days: int = Field(default=90, ge=60, le=3650)
+    keep_quarantine_days: int = Field(default=30, ge=1, le=3650)
     session_hours: int = Field(default=12, ge=1, le=24 * 30)
     log_level: str = "info"
 
@@ -237,6 +243,20 @@ class Settings(BaseSettings):
     def _password_has_a_user(self) -> Self:
         if (self.relay_username is None) != (self.relay_password is None):
             raise ValueError("MAILER_RELAY_USERNAME and MAILER_RELAY_PASSWORD go together; set both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _reports_find_their_delivery(self) -> Self:
+        if self.keep_log_days <= self.return_path_days:
+            raise ValueError(
+                "MAILER_KEEP_LOG_DAYS must be more than MAILER_RETURN_PATH_DAYS; raise it, or lower that one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _links_outlive_their_request(self) -> Self:
+        if self.keep_unconfirmed_days * 24 < self.confirmation_hours:
+            raise ValueError("MAILER_KEEP_UNCONFIRMED_DAYS is shorter than MAILER_CONFIRMATION_HOURS; raise it")
         return self
 
     @model_validator(mode="after")

@@ -212,9 +212,7 @@ class Consent(SQLModel, table=True):
     """
 
     __table_args__ = (
-        Index(
-            "ix_consent_unsealed", "id", sqlite_where=text("salt IS NULL"), postgresql_where=text("salt IS NULL")
-        ),
+        Index("ix_consent_unsealed", "id", sqlite_where=text("salt IS NULL"), postgresql_where=text("salt IS NULL")),
         Index(
             "ix_consent_at",
             "at",
@@ -232,8 +230,10 @@ class Consent(SQLModel, table=True):
     language: str = Field(max_length=16)  #: of the wording
     source: str  #: the form, link or command it came by
     network: str  #: truncated: /24 of IPv4, /48 of IPv6; "" where none is known
-    request_id: int | None = Field(default=None, foreign_key="consent.id")  #: what a confirmation confirms
-    salt: bytes | None = Field(default=None, sa_type=LargeBinary)  #: what keeps the digest in its seal from being guessed
+    request_id: int | None = None  #: the Consent that a confirmation confirms; both go with their subscription
+    salt: bytes | None = Field(
+        default=None, sa_type=LargeBinary
+    )  #: what keeps the digest in its seal from being guessed
     subject: str | None = Field(default=None, max_length=64)  #: keyed hash of the address that it was for
     network_salt: bytes | None = Field(default=None, sa_type=LargeBinary)  #: gone with the network
     network_digest: bytes | None = Field(default=None, sa_type=LargeBinary)  #: None where no network was known
@@ -331,6 +331,12 @@ class Delivery(SQLModel, table=True):
             postgresql_where=text("due_at IS NOT NULL"),
         ),
         Index("ix_delivery_issue_id_status", "issue_id", "status"),
+        Index(
+            "ix_delivery_recipient",
+            "recipient",
+            sqlite_where=text("recipient IS NOT NULL"),
+            postgresql_where=text("recipient IS NOT NULL"),
+        ),
         CheckConstraint("(due_at IS NOT NULL) = (status IN ('queued', 'deferred'))", name="due_while_waiting"),
         _quick_check(DeliveryKind, "kind"),
         _quick_check(DeliveryStatus, "status"),
@@ -351,6 +357,17 @@ class Delivery(SQLModel, table=True):
     attempts: int = 0
     queued_at: datetime  #: the Date of the mail
     changed_at: datetime
+
+
+class PastDeliveries(SQLModel, table=True):
+    """How many deliveries of an issue ended how, of those whose rows were kept long enough and are gone."""
+
+    __tablename__ = "past_deliveries"
+
+    issue_id: int = Field(primary_key=True)
+    edition_id: int = Field(primary_key=True)
+    status: DeliveryStatus = Field(primary_key=True, sa_type=_one_of(DeliveryStatus, "status"))
+    count: int
 
 
 class Attempt(SQLModel, table=True):
@@ -443,6 +460,15 @@ class Counted(SQLModel, table=True):
     key: str = Field(primary_key=True, max_length=32)  #: keyed hash of what is counted and of the window
     number: int
     until: datetime  #: when the window ends and the row may go
+
+
+class Retention(SQLModel, table=True):
+    """When a kind of data was last gone through, and how much of it has gone."""
+
+    kind: str = Field(primary_key=True, max_length=32)
+    done_at: datetime
+    gone: int  #: the last time
+    ever: int
 
 
 class UserRole(enum.StrEnum):

@@ -8,6 +8,8 @@ default silently drops a tick that is late.
 import asyncio
 import contextlib
 import logging
+import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlmodel import select
 
+from mailer import retention
 from mailer.app import App
 from mailer.database import DatabaseError
 from mailer.delivery import launch, workers
@@ -24,7 +27,7 @@ from mailer.delivery.relays import ways_of
 from mailer.delivery.sender import Sender
 from mailer.errors import MailerError
 from mailer.rendering import dkim
-from mailer.subscribers import limits
+from mailer.subscribers import chain, limits
 from mailer.tables import Publication
 
 if TYPE_CHECKING:
@@ -38,6 +41,10 @@ logging.getLogger("apscheduler.scheduler").setLevel(
 
 TICK = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
+
+SEAL = timedelta(seconds=10)
+CLEAN = timedelta(minutes=10)
+"""How often it is looked whether a day has passed."""
 
 
 class Worker:
@@ -53,6 +60,7 @@ class Worker:
         self._stopped = asyncio.Event()
         self._stuck = set[int]()
         self._has_lost_lease = False
+        self._ceased = threading.Event()  # for what goes on in threads
 
     def _find_ways_in(self) -> "Ways | None":
         if not self._app.settings.takes_mail:
@@ -132,6 +140,7 @@ class Worker:
     def stop(self) -> None:
         """Lets answers on their way come in, then run() returns."""
         self._stopped.set()
+        self._ceased.set()
         if self._ways_in:
             self._ways_in.cease()
         if self._sender:
@@ -152,6 +161,8 @@ class Worker:
             (self.point_to_first_host, MINUTE),
             (self.forget_counts, 10 * MINUTE),
             (lambda now: self._renew(worker_id, now), workers.LEASE / 4),
+            (self.seal, SEAL),
+            (self.clean, CLEAN),
         ]
         for tick, every in ticks:
             scheduler.add_job(self._tick, "interval", args=[tick], seconds=every.total_seconds())
@@ -216,6 +227,28 @@ class Worker:
         """Drops what the form's limits counted in windows that are over."""
         with self._app.database.write() as session:
             limits.forget(session, now)
+
+    def seal(self, now: datetime) -> None:
+        """Hangs new consents onto their chain, as many as there are. Others who write have half of the time."""
+        database = self._app.database
+        with database.read() as session:
+            if not chain.waits(session):
+                return
+        sealed = 1
+        while sealed and not self._ceased.is_set():
+            began = time.monotonic()
+            with database.write() as session:
+                sealed = chain.seal(session, now)
+            self._ceased.wait(time.monotonic() - began)
+
+    def clean(self, now: datetime) -> None:
+        """Lets go what was kept long enough, once a day."""
+        app = self._app
+        if "networks" in retention.run(app.database, app.settings, now, self._ceased.wait):
+            with app.database.read() as session:
+                head = chain.head(session)
+            if head:
+                log.info("consents: the chain's anchor is %s", head)
 
     def _renew(self, worker_id: int, now: datetime) -> None:
         with self._app.database.write() as session:

@@ -24,6 +24,7 @@ COMMANDS = {
     "subscribers": "mailer.cli.subscribers:commands",
     "suppression": "mailer.cli.suppression:commands",
     "consent": "mailer.cli.consent:commands",
+    "retention": "mailer.cli.retention:show",
     "dkim": "mailer.cli.dkim:commands",
     "user": "mailer.cli.user:commands",
 }

@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 
 from mailer.delivery.states import UNFINISHED, AttemptOutcome, DeliveryStatus
 from mailer.issues.states import IssueStatus
-from mailer.tables import Attempt, Delivery, Issue
+from mailer.tables import Attempt, Delivery, Issue, PastDeliveries
 
 WINDOW = timedelta(minutes=1)
 """What the rate is measured over."""
@@ -111,6 +111,12 @@ def _counts(session: Session, issue_ids: Sequence[int]) -> dict[int, dict[Delive
     found: dict[int, dict[DeliveryStatus, int]] = {issue_id: {} for issue_id in issue_ids}
     for (issue_id, status), count in zip(pairs, counted, strict=True):
         found[issue_id][status] = count
+    for issue_id, status, count in session.execute(
+        sa.select(col(PastDeliveries.issue_id), col(PastDeliveries.status), sa.func.sum(col(PastDeliveries.count)))
+        .where(col(PastDeliveries.issue_id).in_(issue_ids))
+        .group_by(col(PastDeliveries.issue_id), col(PastDeliveries.status))
+    ):
+        found[issue_id][status] += int(count)
     return found
 
 

@@ -59,6 +59,17 @@ def discard(session: Session, *, numbers: Sequence[int] = (), before: datetime |
     return int(session.execute(sa.delete(Quarantine).where(col(Quarantine.arrival_id).in_(old))).rowcount)  # type: ignore[attr-defined]
 
 
+def naming(session: Session, address: str) -> list[int]:
+    """The mails that hold this address in the clear, in any case. One is in memory at a time."""
+    wanted, found, after = address.lower().encode(), list[int](), 0
+    following = select(Quarantine.arrival_id, Quarantine.octets).order_by(col(Quarantine.arrival_id)).limit(1)
+    while row := session.exec(following.where(Quarantine.arrival_id > after)).first():
+        after, octets = row
+        if wanted in octets.lower():
+            found.append(after)
+    return found
+
+
 def arrivals(session: Session, *, quarantined: bool = False, limit: int = 50) -> Sequence[Arrival]:
     """What came in, the newest first."""
     wanted = select(Arrival).order_by(col(Arrival.id).desc()).limit(limit)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col
 
 from mailer.errors import MailerError
-from mailer.tables import Consent, Removal, Seal, SealEvent, Subscriber, Subscription, metadata
+from mailer.tables import Consent, Seal, SealEvent, Subscriber, Subscription, metadata
 
 AT_ONCE = 500
 """Consents sealed in one transaction: about 20 ms, which is what a sender may have to wait on SQLite."""
@@ -117,10 +117,10 @@ def seal(session: Session, now: datetime, *, limit: int = AT_ONCE) -> int:
         sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))
     ):
         return 0
-    last = connection.execute(sa.select(_seal).order_by(_seal.c.number.desc()).limit(1)).mappings().first()
+    last = head(session)
     new = list(_new(connection, now, limit))
     removed = _removed(connection, now, limit)
-    number, link = (last["number"], last["link"]) if last else (0, b"")
+    number, link = (last.number, last.link) if last else (0, b"")
     rows = []
     for values in [*(row for row, _ in new), *removed]:
         number += 1
@@ -207,6 +207,12 @@ def remove(session: Session, subscription_ids: sa.Select[Any] | Iterable[int], w
     session.connection().execute(sa.insert(_removal).from_select(["consent_id", "why", "at"], going))
 
 
+def head(session: Session) -> Anchor | None:
+    """The newest link."""
+    row = session.connection().execute(sa.select(_seal).order_by(_seal.c.number.desc()).limit(1)).mappings().first()
+    return Anchor(number=row["number"], link=row["link"]) if row else None
+
+
 # Verifying
 
 
@@ -278,9 +284,7 @@ _WALK = (
         sa.func.coalesce(_RETURN.c.number, _removal.c.consent_id).label("gone"),
     )
     .outerjoin(_consent, sa.and_(_consent.c.id == _seal.c.consent_id, _seal.c.event == SealEvent.KEPT))
-    .outerjoin(
-        _RETURN, sa.and_(_RETURN.c.consent_id == _seal.c.consent_id, _RETURN.c.event == SealEvent.REMOVED)
-    )
+    .outerjoin(_RETURN, sa.and_(_RETURN.c.consent_id == _seal.c.consent_id, _RETURN.c.event == SealEvent.REMOVED))
     .outerjoin(_removal, _removal.c.consent_id == _seal.c.consent_id)
     .where(_seal.c.number > sa.bindparam("after"))
     .order_by(_seal.c.number)

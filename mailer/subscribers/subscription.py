@@ -223,6 +223,7 @@ def confirm(
     if subscription.status is SubscriptionStatus.SUPPRESSED:
         _move(session, subscription, SubscriptionEvent.REQUEST, now)
     _move(session, subscription, SubscriptionEvent.CONFIRM, now)
+    lift(session, found[2].address_hash, reason=SuppressionReason.ERASED, by="reader", now=now)
     consent = _consent(
         session, subscription, ConsentEvent.CONFIRMED, now, wording=wording, source=source, network=network
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from mailer.subscribers import chain
 from mailer.subscribers.address import Address
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
 from mailer.tables import Consent, ConsentEvent, Subscriber, Subscription, Suppression, SuppressionReason
@@ -22,6 +23,9 @@ def dead_address(session: Session, subscription_id: int, reason: SuppressionReas
         return
     subscriber = session.get_one(Subscriber, subscription.subscriber_id)
     if _was_never_confirmed(session, subscriber):
+        chain.remove(
+            session, select(Subscription.id).where(Subscription.subscriber_id == subscriber.id), "unconfirmed", now
+        )
         session.delete(subscriber)
         session.flush()
         return
@@ -51,7 +55,9 @@ def _is_listed(session: Session, address_hash: str, *, for_good: bool) -> bool:
 
 
 def _which(for_good: bool) -> list[sa.ColumnElement[bool]]:
-    return [col(Suppression.reason) != SuppressionReason.UNREACHABLE] if for_good else []
+    """Having been erased does not hold back who asks again: the hash is kept so that no list brings the reader back."""
+    lifted_by_confirming = (SuppressionReason.UNREACHABLE, SuppressionReason.ERASED)
+    return [col(Suppression.reason).not_in(lifted_by_confirming)] if for_good else []
 
 
 def _add(

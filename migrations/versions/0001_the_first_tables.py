@@ -320,7 +320,6 @@ def upgrade() -> None:
         sa.Column("subject", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=True),
         sa.Column("network_salt", sa.LargeBinary(), nullable=True),
         sa.Column("network_digest", sa.LargeBinary(), nullable=True),
-        sa.ForeignKeyConstraint(["request_id"], ["consent.id"], name=op.f("fk_consent_request_id_consent")),
         sa.ForeignKeyConstraint(
             ["subscription_id"],
             ["subscription.id"],
@@ -348,10 +347,42 @@ def upgrade() -> None:
         )
 
     op.create_table(
-        "seal",
+        "retention",
+        sa.Column("kind", sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
+        sa.Column("done_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("gone", sa.Integer(), nullable=False),
+        sa.Column("ever", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", name=op.f("pk_retention")),
+    )
+    op.create_table(
+        "past_deliveries",
+        sa.Column("issue_id", sa.Integer(), nullable=False),
+        sa.Column("edition_id", sa.Integer(), nullable=False),
         sa.Column(
-            "number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+            "status",
+            sa.Enum(
+                "queued",
+                "sending",
+                "accepted",
+                "deferred",
+                "refused",
+                "uncertain",
+                "withdrawn",
+                "bounced",
+                "complained",
+                name="status",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
         ),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("issue_id", "edition_id", "status", name=op.f("pk_past_deliveries")),
+    )
+    op.create_table(
+        "seal",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column(
             "event",
             sa.Enum("kept", "removed", name="event", native_enum=False, create_constraint=True, length=16),
@@ -459,6 +490,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("due_at IS NOT NULL"),
         )
         batch_op.create_index("ix_delivery_issue_id_status", ["issue_id", "status"], unique=False)
+        batch_op.create_index(
+            "ix_delivery_recipient",
+            ["recipient"],
+            unique=False,
+            sqlite_where=sa.text("recipient IS NOT NULL"),
+            postgresql_where=sa.text("recipient IS NOT NULL"),
+        )
         batch_op.create_index(
             "uq_delivery_consent_id_kind",
             ["consent_id", "kind"],
@@ -627,6 +665,11 @@ def downgrade() -> None:
             sqlite_where=sa.text("consent_id IS NOT NULL"),
             postgresql_where=sa.text("consent_id IS NOT NULL"),
         )
+        batch_op.drop_index(
+            "ix_delivery_recipient",
+            sqlite_where=sa.text("recipient IS NOT NULL"),
+            postgresql_where=sa.text("recipient IS NOT NULL"),
+        )
         batch_op.drop_index("ix_delivery_issue_id_status")
         batch_op.drop_index(
             "ix_delivery_issue_id_due_at",
@@ -635,6 +678,8 @@ def downgrade() -> None:
         )
 
     op.drop_table("delivery")
+    op.drop_table("past_deliveries")
+    op.drop_table("retention")
     op.drop_table("removal")
     op.drop_table("seal")
     with op.batch_alter_table("consent", schema=None) as batch_op:

@@ -124,7 +124,7 @@ def test_two_consents_that_change_places_show(sealed: Database) -> None:
         "UPDATE consent SET id = 2 WHERE id = 4",
         "UPDATE consent SET id = 4 WHERE id = 99",
     )
-    assert "consent 2 (link 2) is not what was sealed" == verify(sealed).broken
+    assert verify(sealed).broken == "consent 2 (link 2) is not what was sealed"
 
 
 def test_a_deleted_consent_shows(sealed: Database) -> None:
@@ -288,4 +288,6 @@ def test_a_consent_is_the_same_octets_in_every_time_zone(one: dict[str, object])
 def test_consents_are_sealed_in_their_order(sealed: Database) -> None:
     with sealed.read() as session:
         ids = session.exec(select(Consent.id).order_by(col(Consent.id))).all()
-        assert list(session.connection().execute(sa.text("SELECT consent_id FROM seal ORDER BY number")).scalars()) == ids
+        assert (
+            list(session.connection().execute(sa.text("SELECT consent_id FROM seal ORDER BY number")).scalars()) == ids
+        )

@@ -212,9 +212,10 @@ _WANTED = {
 _suppressed = sa.exists().where(
     col(Suppression.address_hash) == _subscriber.c.address_hash,
     holds(_edition.c.publication_id),
+    # By this mail the reader takes it back, or, once erased, is asked whether it was really they who came.
     sa.or_(
         DELIVERY.c.kind != DeliveryKind.CONFIRMATION,
-        col(Suppression.reason) != SuppressionReason.UNREACHABLE,  # by this mail the reader takes it back
+        col(Suppression.reason).not_in((SuppressionReason.UNREACHABLE, SuppressionReason.ERASED)),
     ),
 )
 _agreed = sa.or_(

@@ -1,0 +1,309 @@
+"""Each kind of data goes when it was kept long enough, and nothing else with it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlmodel import SQLModel, select
+
+from mailer import retention
+from mailer.app import App
+from mailer.database import Database
+from mailer.delivery import tally
+from mailer.delivery.states import AttemptOutcome, DeliveryStatus
+from mailer.inbound.incoming import Effect, Kind
+from mailer.issues.states import IssueStatus
+from mailer.settings import Settings
+from mailer.subscribers import chain
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import (
+    Arrival,
+    Attempt,
+    Consent,
+    ConsentEvent,
+    Delivery,
+    Departures,
+    Issue,
+    PastDeliveries,
+    Quarantine,
+    Retention,
+    Subscriber,
+    Subscription,
+    Suppression,
+    SuppressionReason,
+    User,
+    UserRole,
+    UserSession,
+)
+from tests.conftest import HandedClock
+from tests.delivery.readers import Subscribe
+
+
+def run(app: App, *, stops: bool = False) -> dict[str, int]:
+    return retention.run(app.database, app.settings, app.clock(), lambda _seconds: stops)
+
+
+def every(database: Database, table: Any) -> list[Any]:
+    """All rows, the oldest first."""
+    with database.read() as session:
+        return list(session.exec(select(table).order_by(*sa.inspect(table).primary_key)))
+
+
+def put(database: Database, *rows: SQLModel) -> None:
+    with database.write() as session:
+        for row in rows:
+            session.add(row)
+            session.flush()
+
+
+def consent(subscription_id: int, event: ConsentEvent, clock: HandedClock, network: str = "") -> Consent:
+    words = {"wording": "Yes.", "language": "en", "source": "form"}
+    return Consent(subscription_id=subscription_id, event=event, at=clock(), network=network, **words)
+
+
+def seal(app: App) -> None:
+    with app.database.write() as session:
+        chain.seal(session, app.clock())
+
+
+def verified(app: App) -> chain.Verdict:
+    with app.database.read() as session:
+        found = chain.verify(session)
+    assert found.broken is None
+    return found
+
+
+def test_nothing_goes_before_its_day(
+    app: App, subscribe: Subscribe, going_out: Callable[[], int], clock: HandedClock
+) -> None:
+    (asked,) = subscribe("anna@example.org", status=SubscriptionStatus.PENDING)
+    subscribe("boris@example.org")
+    put(app.database, consent(asked, ConsentEvent.REQUESTED, clock, "203.0.113.0/24"))
+    going_out()
+    seal(app)
+    clock.pass_(days=29)
+    assert set(run(app).values()) == {0}
+    assert len(every(app.database, Subscriber)) == 2
+
+
+def test_a_request_that_nobody_confirmed_goes_with_its_address(
+    app: App, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    (asked,) = subscribe("anna@example.org", status=SubscriptionStatus.PENDING)
+    (reads,) = subscribe("boris@example.org")
+    put(app.database, consent(asked, ConsentEvent.REQUESTED, clock), consent(reads, ConsentEvent.CONFIRMED, clock))
+    seal(app)
+    clock.pass_(days=31)
+    assert run(app)["unconfirmed"] == 1
+    assert [row.address for row in every(app.database, Subscriber)] == ["boris@example.org"]
+    assert not every(app.database, Suppression)  # a stranger's typing leaves nothing
+    seal(app)
+    assert verified(app).removed == {"unconfirmed": 1}
+
+
+def test_who_asked_again_of_late_is_waited_for(app: App, subscribe: Subscribe, clock: HandedClock) -> None:
+    (asked,) = subscribe("anna@example.org", status=SubscriptionStatus.PENDING)
+    clock.pass_(days=29)
+    put(app.database, consent(asked, ConsentEvent.REQUESTED, clock))
+    clock.pass_(days=2)
+    assert run(app)["unconfirmed"] == 0
+
+
+def test_a_former_reader_who_did_not_come_back_is_a_former_reader_again(
+    app: App, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    (asked,) = subscribe("anna@example.org", status=SubscriptionStatus.PENDING)
+    put(app.database, consent(asked, ConsentEvent.CONFIRMED, clock), consent(asked, ConsentEvent.LEFT, clock))
+    clock.pass_(days=31)
+    assert run(app)["unconfirmed"] == 1
+    assert [row.status for row in every(app.database, Subscription)] == [SubscriptionStatus.UNSUBSCRIBED]
+    assert len(every(app.database, Consent)) == 2
+
+
+def test_a_reader_who_asked_for_another_edition_in_vain_reads_on(
+    app: App, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    (reads,) = subscribe("anna@example.org")
+    with app.database.write() as session:
+        row = session.get_one(Subscription, reads).model_dump(exclude={"id"})
+        session.add(Subscription(**{**row, "edition_id": row["edition_id"] + 1, "status": SubscriptionStatus.PENDING}))
+    clock.pass_(days=31)
+    assert run(app)["unconfirmed"] == 1
+    assert [row.id for row in every(app.database, Subscription)] == [reads]
+
+
+def test_a_reader_who_left_long_ago_is_erased_and_the_opt_out_stays(
+    app: App, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    subscribe("anna@example.org", status=SubscriptionStatus.UNSUBSCRIBED)
+    subscribe("boris@example.org")
+    clock.pass_(days=1096)
+    assert run(app)["former"] == 1
+    assert [row.address for row in every(app.database, Subscriber)] == ["boris@example.org"]
+    (kept,) = every(app.database, Suppression)
+    assert isinstance(kept, Suppression)
+    assert (kept.address, kept.address_hash, kept.reason) == (
+        None,
+        "hash of anna@example.org",
+        SuppressionReason.ERASED,
+    )
+
+
+def test_networks_are_blanked_and_the_chain_still_holds(app: App, subscribe: Subscribe, clock: HandedClock) -> None:
+    (reads,) = subscribe("anna@example.org")
+    put(app.database, consent(reads, ConsentEvent.CONFIRMED, clock, "203.0.113.0/24"))
+    seal(app)
+    clock.pass_(days=91)
+    put(app.database, consent(reads, ConsentEvent.CONFIRMED, clock, "198.51.100.0/24"))
+    seal(app)
+    assert run(app)["networks"] == 1
+    assert [row.network for row in every(app.database, Consent)] == ["", "198.51.100.0/24"]
+    assert (verified(app).consents, verified(app).blanked) == (2, 1)
+
+
+def finish(app: App, issue_id: int, status: DeliveryStatus) -> None:
+    """Every delivery of the issue was tried once, with this outcome."""
+    with app.database.write() as session:
+        session.get_one(Issue, issue_id).status = IssueStatus.SENT
+        for each in session.exec(select(Delivery)):
+            each.status, each.due_at, each.attempts = status, None, 1
+            session.add(
+                Attempt(
+                    delivery_id=each.id,
+                    number=1,
+                    worker_id=1,
+                    relay="relay",
+                    started_at=app.clock(),
+                    finished_at=app.clock(),
+                    outcome=AttemptOutcome.ACCEPTED,
+                    reply="250 OK for <anna@example.org>",
+                )
+            )
+
+
+def test_old_deliveries_go_and_their_counts_stay(
+    app: App, subscribe: Subscribe, going_out: Callable[[], int], clock: HandedClock
+) -> None:
+    subscribe("anna@example.org", "boris@example.org")
+    issue_id = going_out()
+    finish(app, issue_id, DeliveryStatus.ACCEPTED)
+    with app.database.read() as session:
+        before = tally.tally(session, issue_id, clock()).counts
+    clock.pass_(days=401)
+    assert run(app)["deliveries"] == 2
+    assert not every(app.database, Delivery) and not every(app.database, Attempt)
+    assert [row.count for row in every(app.database, PastDeliveries)] == [2]
+    with app.database.read() as session:
+        assert tally.tally(session, issue_id, clock()).counts == before
+
+
+def test_what_is_not_finished_is_never_too_old(
+    app: App, subscribe: Subscribe, going_out: Callable[[], int], clock: HandedClock
+) -> None:
+    subscribe("anna@example.org")
+    going_out()
+    clock.pass_(days=401)
+    assert run(app)["deliveries"] == 0
+
+
+def test_words_about_a_reader_who_was_erased_go_the_next_day(
+    app: App, subscribe: Subscribe, going_out: Callable[[], int], clock: HandedClock
+) -> None:
+    subscribe("anna@example.org", "boris@example.org")
+    finish(app, going_out(), DeliveryStatus.ACCEPTED)
+    with app.database.write() as session:
+        session.delete(session.exec(select(Subscriber).where(Subscriber.address == "anna@example.org")).one())
+        report = {"kind": Kind.BOUNCE, "effect": Effect.BOUNCED, "reason": "", "arrived_at": clock(), "recipient": None}
+        for number in (1, 2):
+            session.add(
+                Arrival(digest=str(number), road="mailbox", delivery_id=number, diagnostic="No anna.", **report)
+            )
+    done = run(app)
+    assert (done["replies"], done["reports"]) == (1, 1)
+    assert [row.reply for row in every(app.database, Attempt)] == [None, "250 OK for <anna@example.org>"]
+    assert [row.diagnostic for row in every(app.database, Arrival)] == [None, "No anna."]
+
+
+def test_mail_that_came_in_goes_its_text_first(app: App, publication: object, clock: HandedClock) -> None:
+    row = Arrival(
+        digest="1",
+        arrived_at=clock(),
+        road="mailbox",
+        recipient=None,
+        kind=Kind.OTHER,
+        effect=Effect.QUARANTINED,
+        reason="mail from a person",
+    )
+    put(app.database, row)
+    put(app.database, Quarantine(arrival_id=row.id, size=3, octets=b"Hi!"))
+    clock.pass_(days=31)
+    assert (run(app)["quarantine"], len(every(app.database, Arrival))) == (1, 1)
+    clock.pass_(days=60)
+    assert (run(app)["arrivals"], len(every(app.database, Arrival))) == (1, 0)
+
+
+def test_sessions_departures_and_lifted_suppressions_go(app: App, publication: object, clock: HandedClock) -> None:
+    now = clock()
+    put(app.database, User(name="olga", role=UserRole.OPERATOR, password_hash="", created_at=now))
+    put(
+        app.database,
+        UserSession(id="1", user_id=1, created_at=now, expires_at=now + timedelta(hours=12)),
+        UserSession(id="2", user_id=1, created_at=now, expires_at=now + timedelta(days=500)),
+        Departures(relay="gone", began_at=now, messages=7),
+        Suppression(
+            address_hash="1", reason=SuppressionReason.OPERATOR, added_at=now, added_by="", lifted_at=now, lifted_by=""
+        ),
+        Suppression(address_hash="2", reason=SuppressionReason.OPERATOR, added_at=now, added_by=""),
+    )
+    clock.pass_(days=401)
+    done = run(app)
+    assert (done["sessions"], done["departures"], done["lifted"]) == (1, 1, 1)
+    assert len(every(app.database, UserSession)) == len(every(app.database, Suppression)) == 1
+
+
+def test_it_is_done_once_a_day(app: App, subscribe: Subscribe, clock: HandedClock) -> None:
+    subscribe("anna@example.org", status=SubscriptionStatus.PENDING)
+    clock.pass_(days=31)
+    assert run(app)["unconfirmed"] == 1
+    subscribe("boris@example.org", status=SubscriptionStatus.PENDING)
+    clock.pass_(hours=23)
+    assert run(app) == {}
+    clock.pass_(days=31)
+    assert run(app)["unconfirmed"] == 1
+    with app.database.read() as session:
+        noted = session.get_one(Retention, "unconfirmed")
+    assert (noted.gone, noted.ever, noted.done_at) == (1, 2, clock())
+
+
+def test_one_that_is_stopped_goes_on_with_the_next_portion(app: App, subscribe: Subscribe, clock: HandedClock) -> None:
+    subscribe(*(f"reader{number}@example.org" for number in range(150)), status=SubscriptionStatus.PENDING)
+    clock.pass_(days=31)
+    assert run(app, stops=True) == {"unconfirmed": 100}
+    assert not every(app.database, Retention)
+    assert run(app)["unconfirmed"] == 50
+
+
+def test_what_would_go_is_counted_and_stays(app: App, subscribe: Subscribe, clock: HandedClock) -> None:
+    subscribe("anna@example.org", status=SubscriptionStatus.PENDING)
+    clock.pass_(days=31)
+    with app.database.read() as session:
+        found = {each.kind.name: each for each in retention.standing(session, app.settings, clock())}
+    assert (found["unconfirmed"].going, found["unconfirmed"].days, found["unconfirmed"].last) == (1, 30, None)
+    assert len(every(app.database, Subscriber)) == 1
+
+
+@pytest.mark.parametrize("kind", retention.KINDS, ids=lambda kind: kind.name)
+def test_what_has_just_come_is_never_gone(kind: retention.Kind, app: App, clock: HandedClock) -> None:
+    with app.database.read() as session:
+        cutoff = kind.cutoff(app.settings, clock())
+        assert session.connection().execute(kind.going(cutoff).order_by(kind.key).limit(1)).first() is None
+
+
+def test_every_setting_that_keeps_something_is_asked(settings: Settings) -> None:
+    kept = [name for name in Settings.model_fields if name.startswith("keep_")]
+    assert kept
+    for name in kept:
+        changed = settings.model_copy(update={name: 7777})
+        assert 7777 in {kind.days(changed) for kind in retention.KINDS}, name

@@ -1,0 +1,244 @@
+"""An erased reader is found nowhere, and is not written to again unless they ask."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+from sqlmodel import col, select
+
+from mailer import erasure
+from mailer.app import App
+from mailer.database import Database
+from mailer.delivery import ledger
+from mailer.delivery.states import AttemptOutcome, DeliveryStatus
+from mailer.inbound.effects import Effects, Letter
+from mailer.issues.states import IssueStatus
+from mailer.subscribers import address, chain, suppression
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import (
+    Arrival,
+    Attempt,
+    Delivery,
+    DeliveryKind,
+    Issue,
+    Quarantine,
+    Subscriber,
+    Subscription,
+    Suppression,
+    SuppressionReason,
+    metadata,
+)
+from mailer.tokens import Purpose
+from tests.conftest import HandedClock
+from tests.subscribers.test_subscription import Desk, desk  # noqa: F401  (a fixture)
+
+ANNA = "anna.unmistakable@example.org"
+
+
+def erase(app: App, of: str = ANNA) -> bool:
+    with app.database.write() as session:
+        reader = session.exec(select(Subscriber).where(Subscriber.address == of)).one()
+        assert reader.id is not None
+        done = erasure.erase(session, reader.id, by="olga", now=app.clock())
+    erasure.discard_mail(app.database, of)
+    with app.database.write() as session:
+        chain.seal(session, app.clock())
+    return done
+
+
+@pytest.fixture
+def known(app: App, desk: Desk, going_out: Callable[[], int], clock: HandedClock) -> App:  # noqa: F811
+    """anna, who stands wherever an address can stand; and boris, who must not suffer by it."""
+    for each in (ANNA, "boris@example.org"):
+        owed = desk.ask(each)
+        assert owed is not None
+        desk.confirm(owed)
+    with app.database.write() as session:
+        chain.seal(session, clock())
+    clock.pass_(days=1)
+    going_out()
+    with app.database.write() as session:
+        issue = session.exec(select(Issue)).one()
+        issue.status = IssueStatus.SENT
+        for each in session.exec(select(Delivery).where(Delivery.kind == DeliveryKind.ISSUE)).all():
+            each.status, each.due_at, each.attempts = DeliveryStatus.ACCEPTED, None, 1
+            reader = session.exec(
+                select(Subscriber).join(Subscription).where(Subscription.id == each.subscription_id)
+            ).one()
+            attempt = {"worker_id": 1, "relay": "relay", "started_at": clock(), "finished_at": clock()}
+            reply = f"250 OK <{reader.address}>"
+            session.add(
+                Attempt(delivery_id=each.id, number=1, outcome=AttemptOutcome.ACCEPTED, reply=reply, **attempt)
+            )
+        test = session.exec(select(Delivery)).first()
+        assert test is not None
+        session.add(
+            Delivery(
+                kind=DeliveryKind.TEST,
+                edition_id=test.edition_id,
+                recipient=ANNA,
+                destination="example.org",
+                status=DeliveryStatus.QUEUED,
+                due_at=clock(),
+                queued_at=clock(),
+                changed_at=clock(),
+            )
+        )
+        delivery_id = session.exec(
+            select(Delivery.id)
+            .join(Subscription)
+            .join(Subscriber)
+            .where(Delivery.kind == DeliveryKind.ISSUE, Subscriber.address == ANNA)
+        ).one()
+    effects = Effects(settings=app.settings, database=app.database, tokens=app.tokens, clock=clock)
+    for octets, to in (
+        (_report(app), f"bounce+{app.tokens.make(Purpose.RETURN_PATH, delivery_id or 0)}"),
+        (f"From: Anna <{ANNA.upper()}>\r\nSubject: Hello\r\n\r\nPlease call me.\r\n".encode(), "editors"),
+    ):
+        recipient = f"{to}@{app.settings.mail_domain}"
+        effects.take(Letter(octets=octets, road="receiver", recipient=recipient, sender=ANNA))
+    return app
+
+
+def _report(app: App) -> bytes:
+    """A full mailbox, in words that name it."""
+    return (
+        "From: MAILER-DAEMON@mx.example.org\r\nSubject: Undelivered\r\nMIME-Version: 1.0\r\n"
+        'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
+        "--b\r\nContent-Type: text/plain\r\n\r\nNot delivered.\r\n"
+        "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.org\r\n\r\n"
+        f"Final-Recipient: rfc822; {ANNA}\r\nAction: failed\r\nStatus: 5.2.2\r\n"
+        f"Diagnostic-Code: smtp; 552 5.2.2 <{ANNA}> mailbox full\r\n\r\n--b--\r\n"
+    ).encode()
+
+
+def dump(database: Database) -> bytes:
+    """Everything that a thief of the database would have: on SQLite the octets of its files."""
+    if database.is_sqlite:
+        path = database.sqlite_path
+        assert path is not None
+        files = (path, path.with_name(f"{path.name}-wal"))
+        return b"".join(each.read_bytes() for each in files if each.exists())
+    with database.engine.connect() as connection:
+        rows = [row for table in metadata.sorted_tables for row in connection.execute(sa.select(table))]
+    return "\n".join(map(repr, rows)).encode()
+
+
+def test_the_address_is_found_nowhere(known: App) -> None:
+    assert ANNA.encode() in dump(known.database).lower()
+    assert erase(known)
+    left = dump(known.database).lower()
+    assert ANNA.encode() not in left
+    assert b"unmistakable" not in left
+    assert b"boris@example.org" in left
+
+
+@pytest.mark.sqlite
+def test_what_was_erased_is_not_in_a_compacted_file_either(known: App) -> None:
+    assert erase(known)
+    path = known.database.sqlite_path
+    assert path is not None
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("VACUUM")
+    assert b"unmistakable" not in dump(known.database).lower()
+
+
+def test_what_is_not_about_the_person_stays(known: App) -> None:
+    with known.database.read() as session:
+        before = session.exec(select(sa.func.count()).select_from(Delivery)).one()
+    erase(known)
+    with known.database.read() as session:
+        assert session.exec(select(sa.func.count()).select_from(Delivery)).one() == before
+        attempts = session.exec(select(Attempt).order_by(col(Attempt.id))).all()
+        assert sorted(each.reply or "" for each in attempts) == ["", "250 OK <boris@example.org>"]
+        assert {each.outcome for each in attempts} == {AttemptOutcome.ACCEPTED}
+        (report, _) = session.exec(select(Arrival).order_by(col(Arrival.id))).all()
+        assert (report.status, report.diagnostic) == ("5.2.2", None)
+        assert session.exec(select(Quarantine)).all() == []
+
+
+def test_the_chain_still_holds_and_says_that_somebody_was_erased(known: App) -> None:
+    with known.database.read() as session:
+        head = chain.verify(session).head
+    erase(known)
+    with known.database.read() as session:
+        found = chain.verify(session, expected=head)
+    assert (found.broken, found.consents, found.removed) == (None, 2, {"erased": 2})
+
+
+def test_what_waited_for_the_reader_is_withdrawn(known: App, clock: HandedClock) -> None:
+    erase(known)
+    with known.database.read() as session:
+        waiting = session.exec(select(Delivery).where(col(Delivery.due_at).is_not(None))).all()
+        readers = {
+            session.get_one(Subscription, each.subscription_id).subscriber_id for each in waiting if each.subscription_id
+        }
+        boris = session.exec(select(Subscriber)).one()
+        assert readers == {boris.id}
+        assert ledger.has_due(session, clock())
+
+
+def test_the_opt_out_stays_as_a_hash(known: App) -> None:
+    erase(known)
+    hashed = address.hash(address.parse(ANNA), known.settings.address_key.get_secret_value())
+    with known.database.read() as session:
+        (entry,) = session.exec(select(Suppression)).all()
+        assert entry.model_dump(include={"address", "reason", "added_by", "note"}) == {
+            "address": None,
+            "reason": SuppressionReason.ERASED,
+            "added_by": "olga",
+            "note": "",
+        }
+        assert suppression.is_suppressed(session, hashed, 1)
+        assert not suppression.is_suppressed(session, hashed, 1, asked=True)
+
+
+def test_who_was_suppressed_for_another_reason_stays_so_without_an_address(known: App, clock: HandedClock) -> None:
+    with known.database.write() as session:
+        reader = session.exec(select(Subscriber).where(Subscriber.address == ANNA)).one()
+        suppression.suppress(
+            session, reader, SuppressionReason.COMPLAINT, note=f"by {ANNA}", by="mailer", now=clock()
+        )
+    erase(known)
+    with known.database.read() as session:
+        (entry,) = session.exec(select(Suppression)).all()
+    assert (entry.reason, entry.address, entry.note) == (SuppressionReason.COMPLAINT, None, "")
+
+
+def test_erasing_again_finds_nobody(known: App, clock: HandedClock) -> None:
+    with known.database.write() as session:
+        reader = session.exec(select(Subscriber).where(Subscriber.address == ANNA)).one()
+        assert reader.id is not None
+        assert erasure.erase(session, reader.id, by="olga", now=clock())
+        assert not erasure.erase(session, reader.id, by="olga", now=clock())
+
+
+def test_an_erased_reader_may_come_back_by_asking_and_confirming(
+    known: App, desk: Desk, clock: HandedClock, worker_id: int  # noqa: F811
+) -> None:
+    erase(known)
+    clock.pass_(days=1)
+    owed = desk.ask(ANNA)
+    assert owed is not None and owed.kind is DeliveryKind.CONFIRMATION
+    with known.database.write() as session:
+        claims = ledger.claim(session, worker_id=worker_id, relay="relay", limit=10, now=clock())
+    assert [each.address for each in claims if each.kind is DeliveryKind.CONFIRMATION] == [ANNA]
+    desk.confirm(owed)
+    hashed = owed.subscriber.address_hash
+    with known.database.read() as session:
+        assert not suppression.is_suppressed(session, hashed, 1)
+        statuses = session.exec(
+            select(Subscription.status).join(Subscriber).where(Subscriber.address == ANNA)
+        ).all()
+    assert statuses == [SubscriptionStatus.CONFIRMED]
+
+
+def test_who_does_not_confirm_stays_erased(known: App, desk: Desk, clock: HandedClock) -> None:  # noqa: F811
+    erase(known)
+    clock.pass_(days=1)
+    owed = desk.ask(ANNA)
+    assert owed is not None
+    with known.database.read() as session:
+        assert suppression.is_suppressed(session, owed.subscriber.address_hash, 1)

@@ -45,7 +45,22 @@ def leave_by_mail(token: str, mail_domain: str) -> str:
     return f"leave+{token}@{mail_domain}"
 
 
+def my_data(host: str, token: str) -> str:
+    """What we hold about the reader of a subscription."""
+    return f"{host}/p/{token}/data"
+
+
+def erase(host: str, token: str) -> str:
+    """Asks whether all of it is to go."""
+    return f"{host}/p/{token}/erase"
+
+
+def privacy(host: str, publication: str, language: str) -> str:
+    """What is stored about readers, and for how long."""
+    return f"{front(host, publication, language)}/privacy"
+
+
 RESERVED = frozenset(
-    {"c", "u", "subscribe", "console", "desk", "api", "static", "health", "bounce", "confirm", "leave"}
+    {"c", "u", "p", "subscribe", "console", "desk", "api", "static", "health", "bounce", "confirm", "leave"}
 )
 """First path segments, and first words of addresses of ours, that are taken: no publication may be called so."""

@@ -39,6 +39,7 @@ class Purpose(enum.StrEnum):
     CONFIRM = "confirm"  #: names a Consent: the request to be confirmed
     UNSUBSCRIBE = "unsubscribe"  #: names a Subscription; never expires
     FORM = "form"  #: names the second since 1970 in which a form was made
+    PREFERENCES = "preferences"  #: names a Subscription; never expires
     RETURN_PATH = "return-path"  #: names a Delivery, in the envelope sender
     MESSAGE_ID = "message-id"  #: names a Delivery, in its Message-ID
 

@@ -69,9 +69,7 @@ def known(app: App, desk: Desk, going_out: Callable[[], int], clock: HandedClock
             ).one()
             attempt = {"worker_id": 1, "relay": "relay", "started_at": clock(), "finished_at": clock()}
             reply = f"250 OK <{reader.address}>"
-            session.add(
-                Attempt(delivery_id=each.id, number=1, outcome=AttemptOutcome.ACCEPTED, reply=reply, **attempt)
-            )
+            session.add(Attempt(delivery_id=each.id, number=1, outcome=AttemptOutcome.ACCEPTED, reply=reply, **attempt))
         test = session.exec(select(Delivery)).first()
         assert test is not None
         session.add(
@@ -173,7 +171,9 @@ def test_what_waited_for_the_reader_is_withdrawn(known: App, clock: HandedClock)
     with known.database.read() as session:
         waiting = session.exec(select(Delivery).where(col(Delivery.due_at).is_not(None))).all()
         readers = {
-            session.get_one(Subscription, each.subscription_id).subscriber_id for each in waiting if each.subscription_id
+            session.get_one(Subscription, each.subscription_id).subscriber_id
+            for each in waiting
+            if each.subscription_id
         }
         boris = session.exec(select(Subscriber)).one()
         assert readers == {boris.id}
@@ -198,9 +198,7 @@ def test_the_opt_out_stays_as_a_hash(known: App) -> None:
 def test_who_was_suppressed_for_another_reason_stays_so_without_an_address(known: App, clock: HandedClock) -> None:
     with known.database.write() as session:
         reader = session.exec(select(Subscriber).where(Subscriber.address == ANNA)).one()
-        suppression.suppress(
-            session, reader, SuppressionReason.COMPLAINT, note=f"by {ANNA}", by="mailer", now=clock()
-        )
+        suppression.suppress(session, reader, SuppressionReason.COMPLAINT, note=f"by {ANNA}", by="mailer", now=clock())
     erase(known)
     with known.database.read() as session:
         (entry,) = session.exec(select(Suppression)).all()
@@ -216,7 +214,10 @@ def test_erasing_again_finds_nobody(known: App, clock: HandedClock) -> None:
 
 
 def test_an_erased_reader_may_come_back_by_asking_and_confirming(
-    known: App, desk: Desk, clock: HandedClock, worker_id: int  # noqa: F811
+    known: App,
+    desk: Desk,
+    clock: HandedClock,
+    worker_id: int,  # noqa: F811
 ) -> None:
     erase(known)
     clock.pass_(days=1)
@@ -229,9 +230,7 @@ def test_an_erased_reader_may_come_back_by_asking_and_confirming(
     hashed = owed.subscriber.address_hash
     with known.database.read() as session:
         assert not suppression.is_suppressed(session, hashed, 1)
-        statuses = session.exec(
-            select(Subscription.status).join(Subscriber).where(Subscriber.address == ANNA)
-        ).all()
+        statuses = session.exec(select(Subscription.status).join(Subscriber).where(Subscriber.address == ANNA)).all()
     assert statuses == [SubscriptionStatus.CONFIRMED]
 
 

@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter, Request, Response
 
+from mailer import links
 from mailer.subscribers import subscription
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tokens import Purpose
-from mailer.web.mailed import TheMailedLink
-from mailer.web.pages import READ, LenientFields
-from mailer.web.place import of_subscription_id
+from mailer.web.mailed import MailedLink, TheMailedLink
+from mailer.web.pages import HERE, READ, LenientFields
+from mailer.web.place import Standing, of_subscription_id
 from mailer.web.security import reader_network
 
 router = APIRouter()
@@ -22,8 +23,8 @@ def ask_to_leave(link: TheMailedLink) -> Response:
     with link.site.app.database.read() as session:
         standing = of_subscription_id(session, link.read(session, Purpose.UNSUBSCRIBE, of_subscription_id))
     if standing is None or standing.subscription.status is SubscriptionStatus.UNSUBSCRIBED:
-        return link.page("unsubscribed.html", standing)
-    return link.page("unsubscribe.html", standing, from_page=FROM_PAGE)
+        return link.page("unsubscribed.html", standing, my_data=_my_data(link, standing))
+    return link.page("unsubscribe.html", standing, from_page=FROM_PAGE, my_data=_my_data(link, standing))
 
 
 @router.post("/u/{token}")
@@ -40,4 +41,11 @@ def leave(request: Request, link: TheMailedLink, fields: LenientFields) -> Respo
             now=app.clock(),
         )
         standing = of_subscription_id(session, subscription_id)
-    return link.page("unsubscribed.html", standing)
+    return link.page("unsubscribed.html", standing, my_data=_my_data(link, standing))
+
+
+def _my_data(link: MailedLink, standing: Standing | None) -> str:
+    """The way to what we hold about the reader of this link."""
+    if standing is None or standing.subscription.id is None:
+        return ""
+    return links.my_data(HERE, link.site.app.tokens.make(Purpose.PREFERENCES, standing.subscription.id))

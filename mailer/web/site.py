@@ -11,7 +11,7 @@ from mailer.app import App
 from mailer.database import DatabaseError
 from mailer.issues.languages import available
 from mailer.subscribers.policy import policy_of
-from mailer.web import accent, api, archive, console, crawlers, feed, front, leaving, optin, signin
+from mailer.web import accent, api, archive, console, crawlers, feed, front, leaving, mydata, optin, privacy, signin
 from mailer.web.altcha import Challenges
 from mailer.web.fresh import Fresh
 from mailer.web.languages import accepted, of_path
@@ -53,8 +53,8 @@ def create_app(app: App) -> FastAPI:
 
         web.state.told = events.Told(app)
         web.include_router(events.router)
-    fixed = api, optin, leaving, signin, console, crawlers, feed  # before what begins with /{publication}
-    for part in (*fixed, front, archive):
+    fixed = api, optin, leaving, mydata, signin, console, crawlers, feed  # before what begins with /{publication}
+    for part in (*fixed, front, privacy, archive):
         web.include_router(part.router)
     return web
 

@@ -1,0 +1,116 @@
+"""Everything that is held about one reader: for the reader's own page, and for the operator who is asked.
+
+What a row holds is taken as it is, so a new column is in it by itself; a new table is considered in TABLES, or a test
+fails.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlmodel import Session, SQLModel, col, select
+
+from mailer.subscribers import receipts
+from mailer.tables import (
+    Arrival,
+    Attempt,
+    Delivery,
+    Edition,
+    Issue,
+    Publication,
+    Subscriber,
+    Subscription,
+    Suppression,
+)
+
+TABLES: Mapping[str, str] = {
+    "subscriber": "the address",
+    "subscription": "subscriptions",
+    "consent": "subscriptions.consents",
+    "seal": "subscriptions.consents: its digest",
+    "removal": "none: ids of consents that are gone already",
+    "suppression": "suppressions",
+    "delivery": "mails",
+    "attempt": "mails.attempts",
+    "arrival": "mails.reports; those of nobody's delivery are not known to be anybody's",
+    "quarantine": "none: mail of people who are not known to be this reader; it is erased by the address",
+    "past_deliveries": "none: counts",
+    "publication": "none",
+    "edition": "none",
+    "issue": "none",
+    "translation": "none",
+    "picture": "none",
+    "message": "none: the same for everybody",
+    "worker": "none",
+    "departures": "none: counts",
+    "retention": "none: counts",
+    "staff": "none: members of staff",
+    "staff_session": "none: members of staff",
+    "api_token": "none: members of staff",
+}
+"""Each table, and where it stands in what `of_subscriber` returns, or why it holds nothing about a reader."""
+
+_OURS = {"id", "subscriber_id", "subscription_id", "edition_id", "issue_id", "message_id", "consent_id", "delivery_id"}
+"""Numbers of rows: they say nothing about a reader."""
+
+
+def of_subscriber(session: Session, subscriber: Subscriber) -> dict[str, Any]:
+    """All of it: dictionaries, lists, texts, numbers and aware moments."""
+    acts = receipts.of_address(session, subscriber.address_hash)
+    rows = session.exec(
+        select(Subscription, Edition, Publication)
+        .join(Edition, col(Edition.id) == col(Subscription.edition_id))
+        .join(Publication, col(Publication.id) == col(Edition.publication_id))
+        .where(Subscription.subscriber_id == subscriber.id)
+        .order_by(col(Subscription.id))
+    ).all()
+    return {
+        **_values(subscriber),
+        "subscriptions": [
+            {
+                "publication": publication.slug,
+                "edition": edition.code,
+                "languages": edition.languages,
+                **_values(subscription),
+                "consents": [each.values() for each in acts if each.consent.subscription_id == subscription.id],
+            }
+            for subscription, edition, publication in rows
+        ],
+        "mails": _mails(session, [subscription.id for subscription, _, _ in rows]),
+        "suppressions": [
+            _values(entry)
+            for entry in session.exec(
+                select(Suppression)
+                .where(Suppression.address_hash == subscriber.address_hash)
+                .order_by(col(Suppression.id))
+            )
+        ],
+    }
+
+
+def _mails(session: Session, subscription_ids: Sequence[int | None]) -> list[dict[str, Any]]:
+    """The newest first."""
+    found = (
+        select(Delivery, Edition.code, Issue.slug)
+        .join(Edition, col(Edition.id) == col(Delivery.edition_id))
+        .outerjoin(Issue, col(Issue.id) == col(Delivery.issue_id))
+        .where(col(Delivery.subscription_id).in_(subscription_ids))
+        .order_by(col(Delivery.id).desc())
+    )
+    rows = session.exec(found).all()
+    ids = [delivery.id for delivery, _, _ in rows]
+    attempts = session.exec(select(Attempt).where(col(Attempt.delivery_id).in_(ids)).order_by(col(Attempt.id))).all()
+    reports = session.exec(select(Arrival).where(col(Arrival.delivery_id).in_(ids)).order_by(col(Arrival.id))).all()
+    return [
+        {
+            "issue": issue,
+            "edition": edition,
+            **_values(delivery),
+            "attempts": [_values(each) for each in attempts if each.delivery_id == delivery.id],
+            "reports": [_values(each) for each in reports if each.delivery_id == delivery.id],
+        }
+        for delivery, edition, issue in rows
+    ]
+
+
+def _values(row: SQLModel) -> dict[str, Any]:
+    return row.model_dump(exclude=_OURS)

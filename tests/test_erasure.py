@@ -217,7 +217,7 @@ def test_an_erased_reader_may_come_back_by_asking_and_confirming(
     known: App,
     desk: Desk,
     clock: HandedClock,
-    worker_id: int,  # noqa: F811
+    worker_id: int,
 ) -> None:
     erase(known)
     clock.pass_(days=1)

@@ -22,6 +22,7 @@ COMMANDS = {
     "bounce": "mailer.cli.bounce:commands",
     "inbound": "mailer.cli.inbound:commands",
     "subscribers": "mailer.cli.subscribers:commands",
+    "stats": "mailer.cli.stats:show",
     "suppression": "mailer.cli.suppression:commands",
     "consent": "mailer.cli.consent:commands",
     "retention": "mailer.cli.retention:show",

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mailer.cli.erasing import erase, export_one
 from mailer.cli.exporting import export
 from mailer.cli.importing import import_
 from mailer.cli.printing import JsonOption, print_json, printable
@@ -22,6 +23,8 @@ commands = typer.Typer(help="Readers: bring them in, take them out, answer one's
 
 commands.command("import")(import_)
 commands.command("export")(export)
+commands.command("export-one")(export_one)
+commands.command("erase")(erase)
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
 

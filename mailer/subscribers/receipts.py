@@ -67,7 +67,7 @@ class Receipt:
         found = self.values()
         who = found["address"] or "a former address of this reader"
         said = [
-            f"Consent {found['number']}: {who} {ACTS[self.consent.event]}",
+            f"Consent {found['number']}: {who} {ACTS.get(self.consent.event, self.consent.event)}",
             f"  when      {self.consent.at:%Y-%m-%d %H:%M:%S} UTC",
             f"  for       {self.publication}, edition {self.edition}",
         ]

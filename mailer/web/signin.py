@@ -24,13 +24,18 @@ def not_signed_in(request: Request, error: Exception) -> Response:
     return RedirectResponse("/console/sign-in", status_code=303, headers={"Cache-Control": "no-store"})
 
 
-def _operator(request: Request, site: TheSite) -> User:
-    """Who is signed in. Editors have no business with readers' addresses."""
+def _staff(request: Request, site: TheSite) -> User:
+    """Who is signed in."""
     app = site.app
     with app.database.read() as session:
         user = staff.session_user(session, request.cookies.get(_cookie_name(app), ""), app.clock())
     if user is None:
         raise NotSignedIn
+    return user
+
+
+def _operator(user: Annotated[User, Depends(_staff)]) -> User:
+    """Editors have no business with readers' addresses."""
     if user.role is not UserRole.OPERATOR:
         raise HTTPException(403)
     return user
@@ -42,6 +47,7 @@ def _own_page(request: Request, site: TheSite) -> None:
         raise HTTPException(403)
 
 
+TheStaff = Annotated[User, Depends(_staff)]
 TheOperator = Annotated[User, Depends(_operator)]
 
 router = APIRouter(prefix="/console")

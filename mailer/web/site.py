@@ -11,7 +11,21 @@ from mailer.app import App
 from mailer.database import DatabaseError
 from mailer.issues.languages import available
 from mailer.subscribers.policy import policy_of
-from mailer.web import accent, api, archive, console, crawlers, feed, front, leaving, mydata, optin, privacy, signin
+from mailer.web import (
+    accent,
+    api,
+    archive,
+    console,
+    crawlers,
+    feed,
+    figures,
+    front,
+    leaving,
+    mydata,
+    optin,
+    privacy,
+    signin,
+)
 from mailer.web.altcha import Challenges
 from mailer.web.fresh import Fresh
 from mailer.web.languages import accepted, of_path
@@ -53,7 +67,17 @@ def create_app(app: App) -> FastAPI:
 
         web.state.told = events.Told(app)
         web.include_router(events.router)
-    fixed = api, optin, leaving, mydata, signin, console, crawlers, feed  # before what begins with /{publication}
+    fixed = (
+        api,
+        optin,
+        leaving,
+        mydata,
+        signin,
+        console,
+        figures,
+        crawlers,
+        feed,
+    )  # before what begins with /{publication}
     for part in (*fixed, front, privacy, archive):
         web.include_router(part.router)
     return web

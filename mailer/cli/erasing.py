@@ -1,0 +1,71 @@
+"""mailer subscribers erase, export-one: one reader's data, taken along or gone."""
+
+import json
+from typing import Annotated
+
+import typer
+from sqlmodel import Session, select
+
+from mailer import erasure, holdings
+from mailer.app import App
+from mailer.cli.printing import printable
+from mailer.cli.shared import installation, who
+from mailer.errors import MailerError
+from mailer.subscribers import address
+from mailer.tables import Subscriber, Suppression
+
+AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
+
+
+def export_one(of: AddressArgument) -> None:
+    """Everything that is held about one reader, as JSON: what the reader's own page gives."""
+    app, hashed = _of(of)
+    with app.database.read() as session:
+        reader = _reader(session, hashed)
+        if reader is None:
+            raise MailerError(_unknown(session, hashed, of))
+        held = holdings.of_subscriber(session, reader)
+    print(json.dumps(held, ensure_ascii=False, indent=2, default=lambda each: each.isoformat()))
+
+
+def erase(
+    of: AddressArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+) -> None:
+    """Erase a reader from everything, for good. A keyed hash stays, so that no list brings them back."""
+    app, hashed = _of(of)
+    with app.database.read() as session:
+        reader = _reader(session, hashed)
+        unknown = _unknown(session, hashed, of)
+    gone = False
+    if reader is not None:
+        if not yes:
+            typer.confirm(f"Erase {printable(reader.address)} for good?", abort=True)
+        assert reader.id is not None
+        with app.database.write() as session:
+            gone = erasure.erase(session, reader.id, by=who(), now=app.clock())
+    mails = erasure.discard_mail(app.database, address.parse(of).text)
+    if not gone and not mails:
+        raise MailerError(unknown)
+    print(
+        "Erased." if gone else "No reader has this address.", f"{mails} mails in the quarantine went." if mails else ""
+    )
+    if app.database.is_sqlite:
+        print("Backups, and copies of the file, may still hold it until they are overwritten.")
+    else:
+        print("Backups, and PostgreSQL's own log of changes, may still hold it until they are overwritten.")
+
+
+def _of(text: str) -> tuple[App, str]:
+    app = installation()
+    return app, address.hash(address.parse(text), app.settings.address_key.get_secret_value())
+
+
+def _reader(session: Session, hashed: str) -> Subscriber | None:
+    return session.exec(select(Subscriber).where(Subscriber.address_hash == hashed)).one_or_none()
+
+
+def _unknown(session: Session, hashed: str, text: str) -> str:
+    listed = session.exec(select(Suppression).where(Suppression.address_hash == hashed)).first()
+    rest = f"only the suppression list knows it ({listed.reason})" if listed else "nothing is held about it"
+    return f"No reader has the address {printable(text)}; {rest}."

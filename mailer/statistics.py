@@ -1,0 +1,236 @@
+"""Statistics for editors: counts, and none so small that it could be about somebody.
+
+Whatever is shown is a `Count`: rounded to tens, and below ten only "fewer than 10". A total is the sum of what is shown
+beside it, never of what is true, so that no difference of two numbers tells a third.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from mailer.delivery.states import DeliveryStatus
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import (
+    Consent,
+    ConsentEvent,
+    Delivery,
+    Edition,
+    Issue,
+    PastDeliveries,
+    Publication,
+    Subscription,
+)
+
+FEWEST = 10
+"""Smaller numbers are not shown."""
+
+ISSUES = 8
+WEEKS = 12
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number as it may be shown. Made by `shown`, from which the true one cannot be had back."""
+
+    tens: int
+
+    def __str__(self) -> str:
+        return f"{self.tens:,}" if self.tens else f"fewer than {FEWEST}"
+
+    @property
+    def value(self) -> int | None:
+        """None for fewer than FEWEST, none at all among them."""
+        return self.tens or None
+
+
+def shown(number: int) -> Count:
+    return Count((number + 5) // 10 * 10 if number >= FEWEST else 0)
+
+
+def total(counts: Iterable[Count]) -> Count:
+    """Of what is shown."""
+    return Count(sum(each.tens for each in counts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """One issue in one edition, or in all of them."""
+
+    edition: str  #: code; "" for all
+    accepted: Count  #: by the reader's mail server, and heard no more of
+    failed: Count  #: refused, or came back
+    unwanted: Count  #: reported as spam
+    left: Count  #: readers who left between this issue and the next
+
+    @property
+    def sent(self) -> Count:
+        return total((self.accepted, self.failed, self.unwanted))
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssueFigures:
+    """One issue: its editions, and their sum where there are several."""
+
+    slug: str
+    began_at: datetime
+    editions: Sequence[Figures]
+
+    @property
+    def whole(self) -> Figures:
+        columns = {
+            name: total(getattr(each, name) for each in self.editions)
+            for name in ("accepted", "failed", "unwanted", "left")
+        }
+        return Figures(edition="", **columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Week:
+    """A week that begins on Monday, in the publication's zone."""
+
+    first_day: date
+    confirmed: Count
+    left: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """A publication in numbers."""
+
+    publication: str  #: slug
+    readers: Mapping[str, Count]  #: edition -> confirmed now
+    issues: Sequence[IssueFigures]  #: the newest first
+    weeks: Sequence[Week]  #: the newest first; the running one is not among them
+    reasons: Mapping[str, Count]  #: why readers left, where they said so
+
+
+def of_publication(session: Session, publication: Publication, now: datetime) -> Statistics:
+    editions = session.exec(
+        select(Edition).where(Edition.publication_id == publication.id).order_by(col(Edition.position))
+    ).all()
+    return Statistics(
+        publication=publication.slug,
+        readers=_readers(session, editions),
+        issues=_issues(session, publication, editions, now),
+        weeks=_weeks(session, publication, now),
+        reasons={reason: shown(number) for reason, number in sorted(_reasons(session, publication).items())},
+    )
+
+
+def _readers(session: Session, editions: Sequence[Edition]) -> dict[str, Count]:
+    found = session.execute(
+        sa.select(col(Subscription.edition_id), sa.func.count())
+        .where(
+            col(Subscription.edition_id).in_([each.id for each in editions]),
+            col(Subscription.status) == SubscriptionStatus.CONFIRMED,
+        )
+        .group_by(col(Subscription.edition_id))
+    ).all()
+    counts: dict[int | None, int] = {edition_id: number for edition_id, number in found}
+    return {each.code: shown(counts.get(each.id, 0)) for each in editions}
+
+
+def _issues(
+    session: Session, publication: Publication, editions: Sequence[Edition], now: datetime
+) -> list[IssueFigures]:
+    begun = session.exec(
+        select(Issue)
+        .where(Issue.publication_id == publication.id, col(Issue.began_at).is_not(None))
+        .order_by(col(Issue.began_at).desc())
+        .limit(ISSUES)
+    ).all()
+    counts = _deliveries(session, [each.id for each in begun])
+    until, figures = now, list[IssueFigures]()
+    for issue in begun:
+        assert issue.began_at is not None
+        left = _left(session, issue.began_at, until)
+        until = issue.began_at
+        figures.append(
+            IssueFigures(
+                slug=issue.slug,
+                began_at=issue.began_at,
+                editions=[
+                    Figures(
+                        edition=each.code,
+                        accepted=shown(counts.get((issue.id, each.id, DeliveryStatus.ACCEPTED), 0)),
+                        failed=shown(
+                            counts.get((issue.id, each.id, DeliveryStatus.REFUSED), 0)
+                            + counts.get((issue.id, each.id, DeliveryStatus.BOUNCED), 0)
+                        ),
+                        unwanted=shown(counts.get((issue.id, each.id, DeliveryStatus.COMPLAINED), 0)),
+                        left=shown(left.get(each.id, 0)),
+                    )
+                    for each in editions
+                ],
+            )
+        )
+    return figures
+
+
+_Cell = tuple[int | None, int | None, DeliveryStatus]
+
+
+def _deliveries(session: Session, issue_ids: Sequence[int | None]) -> dict[_Cell, int]:
+    """Those that are kept, and those that are only counted any more."""
+    found = dict[_Cell, int]()
+    keys = (Delivery.issue_id, Delivery.edition_id, Delivery.status)
+    kept = sa.select(*(col(key) for key in keys), sa.func.count()).group_by(*(col(key) for key in keys))
+    past = sa.select(*(col(getattr(PastDeliveries, key.key)) for key in keys), col(PastDeliveries.count))  # type: ignore[attr-defined]
+    for statement in (
+        kept.where(col(Delivery.issue_id).in_(issue_ids)),
+        past.where(col(PastDeliveries.issue_id).in_(issue_ids)),
+    ):
+        for issue_id, edition_id, status, number in session.execute(statement):
+            cell = (issue_id, edition_id, status)
+            found[cell] = found.get(cell, 0) + number
+    return found
+
+
+def _left(session: Session, since: datetime, until: datetime) -> dict[int | None, int]:
+    """Edition -> readers who left in that time."""
+    found = session.execute(
+        sa.select(col(Subscription.edition_id), sa.func.count(sa.distinct(col(Subscription.id))))
+        .join(Consent, col(Consent.subscription_id) == col(Subscription.id))
+        .where(col(Consent.event) == ConsentEvent.LEFT, col(Consent.at) >= since, col(Consent.at) < until)
+        .group_by(col(Subscription.edition_id))
+    )
+    return {edition_id: number for edition_id, number in found}
+
+
+def _weeks(session: Session, publication: Publication, now: datetime) -> list[Week]:
+    zone = ZoneInfo(publication.time_zone)
+    today = now.astimezone(zone).date()
+    this = today - timedelta(days=today.weekday())
+    mondays = [this - timedelta(weeks=number) for number in range(WEEKS + 1)]
+    bounds = [datetime(each.year, each.month, each.day, tzinfo=zone) for each in mondays]
+    columns = [
+        sa.func.count().filter(
+            col(Consent.event) == event, col(Consent.at) >= bounds[number + 1], col(Consent.at) < bounds[number]
+        )
+        for number in range(WEEKS)
+        for event in (ConsentEvent.CONFIRMED, ConsentEvent.LEFT)
+    ]
+    counted = session.execute(
+        sa.select(*columns)
+        .select_from(Consent)
+        .join(Subscription, col(Subscription.id) == col(Consent.subscription_id))
+        .join(Edition, col(Edition.id) == col(Subscription.edition_id))
+        .where(col(Edition.publication_id) == publication.id, col(Consent.at) >= bounds[-1])
+    ).one()
+    return [
+        Week(
+            first_day=mondays[number + 1],
+            confirmed=shown(counted[2 * number]),
+            left=shown(counted[2 * number + 1]),
+        )
+        for number in range(WEEKS)
+    ]
+
+
+def _reasons(session: Session, publication: Publication) -> dict[str, int]:
+    """Reason -> how many gave it. None are asked for yet."""
+    return {}

@@ -1,0 +1,116 @@
+"""consent, retention, stats, and one reader's data by command."""
+
+import json
+
+import pytest
+from sqlmodel import Session
+
+from mailer.cli.shared import installation
+from mailer.subscribers import address, chain, subscription
+from mailer.tables import Edition
+from tests.cli.conftest import Type
+
+ANNA = "anna@example.org"
+
+
+@pytest.fixture
+def reader(installed: Type) -> Type:
+    """An installation with anna@example.org, who asked and confirmed."""
+    app = installation()
+    parsed = address.parse(ANNA)
+    with app.database.write() as session:
+        owed = subscription.request(
+            session,
+            edition=session.get_one(Edition, 1),
+            address=parsed,
+            address_hash=address.hash(parsed, app.settings.address_key.get_secret_value()),
+            language="en",
+            wording="I want to receive it.",
+            source="form https://news.example.org/x/en",
+            network="203.0.113.0/24",
+            window=app.clock() - app.clock(),
+            now=app.clock(),
+        ).owed
+        assert owed is not None
+        subscription.confirm(session, owed.consent_id, wording="Yes.", source="link", network="", now=app.clock())
+    return installed
+
+
+def seal() -> None:
+    app = installation()
+    with app.database.write() as session:
+        chain.seal(session, app.clock())
+
+
+def meddle(statement: str) -> None:
+    with installation().database.write() as session:
+        assert isinstance(session, Session)
+        session.connection().exec_driver_sql(statement)
+
+
+def test_verify_prints_an_anchor_that_holds_later(reader: Type) -> None:
+    assert "2 more wait to be sealed" in reader("consent", "verify").out
+    seal()
+    first = reader("consent", "verify")
+    assert first.lines[0] == "2 links, 2 consents as they were sealed."
+    anchor = first.lines[-1].removeprefix("Anchor: ")
+    assert reader("consent", "verify", "--expect", anchor).status == 0
+    assert json.loads(reader("consent", "verify", "--since", anchor, "--json").out)["head"] == anchor
+
+
+def test_verify_names_what_was_touched(reader: Type) -> None:
+    seal()
+    meddle("UPDATE consent SET wording = 'Anything.' WHERE id = 2")
+    typed = reader("consent", "verify")
+    assert (typed.status, typed.err) == (
+        1,
+        "mailer: The chain is broken: consent 2 (link 2) is not what was sealed.\n",
+    )
+
+
+def test_an_anchor_that_is_none_is_refused(reader: Type) -> None:
+    typed = reader("consent", "verify", "--expect", "yesterday")
+    assert typed.status == 1 and "NUMBER:HASH" in typed.err
+
+
+def test_a_receipt_can_be_handed_out(reader: Type) -> None:
+    assert "sealed    not yet" in reader("consent", "show", ANNA).out
+    seal()
+    said = reader("consent", "show", ANNA).out
+    for part in ("asked to subscribe", "I want to receive it.", "203.0.113.0/24", "confirms  consent 1", "link 2"):
+        assert part in said
+    first = json.loads(reader("consent", "show", ANNA, "--json").lines[0])
+    assert (first["event"], first["address"], first["link"]) == ("requested", ANNA, 1)
+
+
+def test_nobodys_receipts_are_said_to_be_none(installed: Type) -> None:
+    typed = installed("consent", "show", "nobody@example.org")
+    assert typed.status == 1 and "There is no consent" in typed.err
+
+
+def test_retention_shows_every_kind(reader: Type) -> None:
+    said = reader("retention").out
+    for part in ("unconfirmed", "1095", "never", "networks in consents"):
+        assert part in said
+    assert {json.loads(line)["going"] for line in reader("retention", "--json").lines} == {0}
+
+
+def test_stats_tell_no_small_number(reader: Type) -> None:
+    assert "fewer than 10" in reader("stats").out
+    assert set(json.loads(reader("stats", "--json").out)["readers"].values()) == {None}
+
+
+def test_one_reader_is_exported_and_erased(reader: Type) -> None:
+    held = json.loads(reader("subscribers", "export-one", ANNA).out)
+    assert held["address"] == ANNA and len(held["subscriptions"][0]["consents"]) == 2
+    erased = reader("subscribers", "erase", ANNA, "--yes")
+    assert erased.status == 0 and erased.lines[0].startswith("Erased.")
+    for command in (("export-one", ANNA), ("erase", ANNA, "--yes")):
+        typed = reader("subscribers", *command)
+        assert typed.status == 1 and "only the suppression list knows it (erased)" in typed.err
+
+
+def test_what_is_no_address_is_said_to_be_none(installed: Type) -> None:
+    for command in (("consent", "show"), ("subscribers", "erase"), ("subscribers", "export-one")):
+        typed = installed(*command, "not an address")
+        assert typed.status == 1 and typed.err.startswith("mailer: ")

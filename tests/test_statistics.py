@@ -1,0 +1,103 @@
+"""Statistics never tell a small number, neither by themselves nor by a difference."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlmodel import Session, select
+
+from mailer import statistics
+from mailer.app import App
+from mailer.delivery import ledger
+from mailer.delivery.states import DeliveryStatus
+from mailer.statistics import Count, Figures, IssueFigures, shown, total
+from mailer.tables import Consent, ConsentEvent, Delivery, Publication
+from tests.conftest import HandedClock
+from tests.delivery.readers import Subscribe
+
+
+def found(app: App, publication: Publication) -> statistics.Statistics:
+    with app.database.read() as session:
+        return statistics.of_publication(session, publication, app.clock())
+
+
+@given(st.integers(0, 9), st.integers(0, 9))
+def test_small_numbers_look_the_same(one: int, other: int) -> None:
+    assert str(shown(one)) == str(shown(other)) == "fewer than 10"
+    assert shown(one).value is None
+
+
+@given(st.integers(10, 10_000_000))
+def test_others_are_rounded_to_tens(number: int) -> None:
+    value = shown(number).value
+    assert value is not None and value % 10 == 0 and abs(value - number) <= 5
+
+
+_cells = st.lists(st.integers(0, 5000), min_size=4, max_size=4)
+
+
+@given(st.lists(_cells, min_size=1, max_size=4), st.lists(_cells, min_size=1, max_size=4))
+def test_totals_tell_nothing_that_their_parts_do_not(one: list[list[int]], other: list[list[int]]) -> None:
+    """Two issues whose parts look alike have totals that look alike, whatever is true."""
+
+    def figures(rows: list[list[int]]) -> IssueFigures:
+        names = ("accepted", "failed", "unwanted", "left")
+        editions = [
+            Figures(edition=str(number), **dict(zip(names, map(shown, row), strict=True)))
+            for number, row in enumerate(rows)
+        ]
+        return IssueFigures(slug="", began_at=None, editions=editions)  # type: ignore[arg-type]
+
+    first, second = figures(one), figures(other)
+    if first.editions == second.editions:
+        assert (first.whole, first.whole.sent) == (second.whole, second.whole.sent)
+    assert first.whole.accepted == total(each.accepted for each in first.editions)
+
+
+def consent(session: Session, subscription_id: int, event: ConsentEvent, app: App) -> None:
+    words = {"wording": "", "language": "en", "source": "", "network": ""}
+    session.add(Consent(subscription_id=subscription_id, event=event, at=app.clock(), **words))
+
+
+def test_readers_issues_and_weeks_are_counted(
+    app: App, publication: Publication, subscribe: Subscribe, going_out: Callable[[], int], clock: HandedClock
+) -> None:
+    english = subscribe(*(f"reader{number}@example.org" for number in range(33)))
+    subscribe(*(f"other{number}@example.org" for number in range(7)), edition="ru")
+    with app.database.write() as session:
+        for each in english:
+            consent(session, each, ConsentEvent.CONFIRMED, app)
+    clock.pass_(days=7)
+    issue_id = going_out()
+    with app.database.write() as session:
+        sent = session.exec(select(Delivery).order_by(Delivery.id)).all()  # type: ignore[arg-type]
+        for number, each in enumerate(sent):
+            each.status, each.due_at = DeliveryStatus.BOUNCED if number < 12 else DeliveryStatus.ACCEPTED, None
+    clock.pass_(hours=1)
+    with app.database.write() as session:
+        for each in english[:14]:
+            consent(session, each, ConsentEvent.LEFT, app)
+    clock.pass_(days=7)
+    told = found(app, publication)
+    assert told.readers == {"en": Count(30), "ru": Count(0), "be-ru": Count(0)}
+    (issue,) = told.issues
+    in_english, in_russian, _ = issue.editions
+    assert (in_english.accepted, in_english.failed, in_english.left) == (Count(20), Count(10), Count(10))
+    assert (in_russian.accepted, in_russian.failed) == (Count(0), Count(0))
+    assert issue.whole.sent == Count(30)
+    assert [(each.confirmed, each.left) for each in told.weeks[:3]] == [
+        (Count(0), Count(10)),
+        (Count(30), Count(0)),
+        (Count(0), Count(0)),
+    ]
+    assert told.weeks[0].first_day + timedelta(days=7) <= clock().date()
+    with app.database.write() as session:
+        ledger.discard(session, [each.id for each in sent if each.id])
+    assert found(app, publication).issues == told.issues  # the rows went, the counts stayed
+    assert issue_id
+
+
+def test_an_installation_without_issues_has_statistics(app: App, publication: Publication) -> None:
+    told = found(app, publication)
+    assert (told.issues, told.reasons, len(told.weeks)) == ([], {}, statistics.WEEKS)

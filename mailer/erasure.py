@@ -9,6 +9,7 @@ suppression list                        the keyed hash
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
@@ -54,9 +55,7 @@ def forget(session: Session, subscriber_ids: Sequence[int], why: str, now: datet
     )
 
 
-def forget_subscriptions(
-    session: Session, subscriptions: sa.Select[tuple[int | None]], why: str, now: datetime
-) -> None:
+def forget_subscriptions(session: Session, subscriptions: sa.Select[Any], why: str, now: datetime) -> None:
     """What hangs on these subscriptions, before they are deleted themselves."""
     session.flush()
     deliveries = sa.select(col(Delivery.id)).where(col(Delivery.subscription_id).in_(subscriptions))

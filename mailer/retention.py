@@ -89,7 +89,7 @@ def _unconfirmed(cutoff: datetime) -> sa.Select[Any]:
 
 
 def _drop_unconfirmed(session: Session, keys: Sequence[int], cutoff: datetime, now: datetime) -> int:
-    """One that was confirmed or left earlier is what it was before it was asked for again: that of a reader who left."""
+    """One that was confirmed or left earlier is what it was before it was asked for again: a former reader's."""
     ids = session.exec(
         select(Subscription.id, Subscription.subscriber_id)
         .join(Subscriber)

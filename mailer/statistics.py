@@ -130,7 +130,7 @@ def _readers(session: Session, editions: Sequence[Edition]) -> dict[str, Count]:
         )
         .group_by(col(Subscription.edition_id))
     ).all()
-    counts: dict[int | None, int] = {edition_id: number for edition_id, number in found}
+    counts = {row[0]: row[1] for row in found}
     return {each.code: shown(counts.get(each.id, 0)) for each in editions}
 
 
@@ -177,13 +177,11 @@ _Cell = tuple[int | None, int | None, DeliveryStatus]
 def _deliveries(session: Session, issue_ids: Sequence[int | None]) -> dict[_Cell, int]:
     """Those that are kept, and those that are only counted any more."""
     found = dict[_Cell, int]()
-    keys = (Delivery.issue_id, Delivery.edition_id, Delivery.status)
-    kept = sa.select(*(col(key) for key in keys), sa.func.count()).group_by(*(col(key) for key in keys))
-    past = sa.select(*(col(getattr(PastDeliveries, key.key)) for key in keys), col(PastDeliveries.count))  # type: ignore[attr-defined]
-    for statement in (
-        kept.where(col(Delivery.issue_id).in_(issue_ids)),
-        past.where(col(PastDeliveries.issue_id).in_(issue_ids)),
-    ):
+    kept_by = (col(Delivery.issue_id), col(Delivery.edition_id), col(Delivery.status))
+    past_by = (col(PastDeliveries.issue_id), col(PastDeliveries.edition_id), col(PastDeliveries.status))
+    kept = sa.select(*kept_by, sa.func.count()).where(kept_by[0].in_(issue_ids)).group_by(*kept_by)
+    past = sa.select(*past_by, col(PastDeliveries.count)).where(past_by[0].in_(issue_ids))
+    for statement in (kept, past):
         for issue_id, edition_id, status, number in session.execute(statement):
             cell = (issue_id, edition_id, status)
             found[cell] = found.get(cell, 0) + number
@@ -198,7 +196,7 @@ def _left(session: Session, since: datetime, until: datetime) -> dict[int | None
         .where(col(Consent.event) == ConsentEvent.LEFT, col(Consent.at) >= since, col(Consent.at) < until)
         .group_by(col(Subscription.edition_id))
     )
-    return {edition_id: number for edition_id, number in found}
+    return {row[0]: row[1] for row in found}
 
 
 def _weeks(session: Session, publication: Publication, now: datetime) -> list[Week]:

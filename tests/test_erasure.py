@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -51,8 +52,8 @@ def erase(app: App, of: str = ANNA) -> bool:
 @pytest.fixture
 def known(app: App, desk: Desk, going_out: Callable[[], int], clock: HandedClock) -> App:  # noqa: F811
     """anna, who stands wherever an address can stand; and boris, who must not suffer by it."""
-    for each in (ANNA, "boris@example.org"):
-        owed = desk.ask(each)
+    for who in (ANNA, "boris@example.org"):
+        owed = desk.ask(who)
         assert owed is not None
         desk.confirm(owed)
     with app.database.write() as session:
@@ -67,8 +68,9 @@ def known(app: App, desk: Desk, going_out: Callable[[], int], clock: HandedClock
             reader = session.exec(
                 select(Subscriber).join(Subscription).where(Subscription.id == each.subscription_id)
             ).one()
-            attempt = {"worker_id": 1, "relay": "relay", "started_at": clock(), "finished_at": clock()}
+            attempt: Any = {"worker_id": 1, "relay": "relay", "started_at": clock(), "finished_at": clock()}
             reply = f"250 OK <{reader.address}>"
+            assert each.id is not None
             session.add(Attempt(delivery_id=each.id, number=1, outcome=AttemptOutcome.ACCEPTED, reply=reply, **attempt))
         test = session.exec(select(Delivery)).first()
         assert test is not None
@@ -215,14 +217,15 @@ def test_erasing_again_finds_nobody(known: App, clock: HandedClock) -> None:
 
 def test_an_erased_reader_may_come_back_by_asking_and_confirming(
     known: App,
-    desk: Desk,
+    desk: Desk,  # noqa: F811
     clock: HandedClock,
     worker_id: int,
 ) -> None:
     erase(known)
     clock.pass_(days=1)
     owed = desk.ask(ANNA)
-    assert owed is not None and owed.kind is DeliveryKind.CONFIRMATION
+    assert owed is not None
+    assert owed.kind is DeliveryKind.CONFIRMATION
     with known.database.write() as session:
         claims = ledger.claim(session, worker_id=worker_id, relay="relay", limit=10, now=clock())
     assert [each.address for each in claims if each.kind is DeliveryKind.CONFIRMATION] == [ANNA]

@@ -59,7 +59,7 @@ def put(database: Database, *rows: SQLModel) -> None:
 
 
 def consent(subscription_id: int, event: ConsentEvent, clock: HandedClock, network: str = "") -> Consent:
-    words = {"wording": "Yes.", "language": "en", "source": "form"}
+    words: Any = {"wording": "Yes.", "language": "en", "source": "form"}
     return Consent(subscription_id=subscription_id, event=event, at=clock(), network=network, **words)
 
 
@@ -169,6 +169,7 @@ def finish(app: App, issue_id: int, status: DeliveryStatus) -> None:
         session.get_one(Issue, issue_id).status = IssueStatus.SENT
         for each in session.exec(select(Delivery)):
             each.status, each.due_at, each.attempts = status, None, 1
+            assert each.id is not None
             session.add(
                 Attempt(
                     delivery_id=each.id,
@@ -193,7 +194,8 @@ def test_old_deliveries_go_and_their_counts_stay(
         before = tally.tally(session, issue_id, clock()).counts
     clock.pass_(days=401)
     assert run(app)["deliveries"] == 2
-    assert not every(app.database, Delivery) and not every(app.database, Attempt)
+    assert not every(app.database, Delivery)
+    assert not every(app.database, Attempt)
     assert [row.count for row in every(app.database, PastDeliveries)] == [2]
     with app.database.read() as session:
         assert tally.tally(session, issue_id, clock()).counts == before
@@ -215,7 +217,13 @@ def test_words_about_a_reader_who_was_erased_go_the_next_day(
     finish(app, going_out(), DeliveryStatus.ACCEPTED)
     with app.database.write() as session:
         session.delete(session.exec(select(Subscriber).where(Subscriber.address == "anna@example.org")).one())
-        report = {"kind": Kind.BOUNCE, "effect": Effect.BOUNCED, "reason": "", "arrived_at": clock(), "recipient": None}
+        report: Any = {
+            "kind": Kind.BOUNCE,
+            "effect": Effect.BOUNCED,
+            "reason": "",
+            "arrived_at": clock(),
+            "recipient": None,
+        }
         for number in (1, 2):
             session.add(
                 Arrival(digest=str(number), road="mailbox", delivery_id=number, diagnostic="No anna.", **report)
@@ -237,6 +245,7 @@ def test_mail_that_came_in_goes_its_text_first(app: App, publication: object, cl
         reason="mail from a person",
     )
     put(app.database, row)
+    assert row.id is not None
     put(app.database, Quarantine(arrival_id=row.id, size=3, octets=b"Hi!"))
     clock.pass_(days=31)
     assert (run(app)["quarantine"], len(every(app.database, Arrival))) == (1, 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +32,9 @@ def test_small_numbers_look_the_same(one: int, other: int) -> None:
 @given(st.integers(10, 10_000_000))
 def test_others_are_rounded_to_tens(number: int) -> None:
     value = shown(number).value
-    assert value is not None and value % 10 == 0 and abs(value - number) <= 5
+    assert value is not None
+    assert value % 10 == 0
+    assert abs(value - number) <= 5
 
 
 _cells = st.lists(st.integers(0, 5000), min_size=4, max_size=4)
@@ -56,7 +59,7 @@ def test_totals_tell_nothing_that_their_parts_do_not(one: list[list[int]], other
 
 
 def consent(session: Session, subscription_id: int, event: ConsentEvent, app: App) -> None:
-    words = {"wording": "", "language": "en", "source": "", "network": ""}
+    words: Any = {"wording": "", "language": "en", "source": "", "network": ""}
     session.add(Consent(subscription_id=subscription_id, event=event, at=app.clock(), **words))
 
 
@@ -72,8 +75,8 @@ def test_readers_issues_and_weeks_are_counted(
     issue_id = going_out()
     with app.database.write() as session:
         sent = session.exec(select(Delivery).order_by(Delivery.id)).all()  # type: ignore[arg-type]
-        for number, each in enumerate(sent):
-            each.status, each.due_at = DeliveryStatus.BOUNCED if number < 12 else DeliveryStatus.ACCEPTED, None
+        for number, mail in enumerate(sent):
+            mail.status, mail.due_at = DeliveryStatus.BOUNCED if number < 12 else DeliveryStatus.ACCEPTED, None
     clock.pass_(hours=1)
     with app.database.write() as session:
         for each in english[:14]:

@@ -1,8 +1,5 @@
 """mailer retention: how long what is kept, what would go now, what has gone."""
 
-from rich.console import Console
-from rich.table import Table
-
 from mailer import retention
 from mailer.cli.printing import JsonOption, print_json
 from mailer.cli.shared import installation
@@ -28,12 +25,11 @@ def show(as_json: JsonOption = False) -> None:
                 }
             )
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("kind", "days", "would go", "gone last", "gone ever", "last done (UTC)", ""):
-        table.add_column(name, justify="right" if name.startswith(("days", "would", "gone")) else "left")
+    print("kind          days  would go  gone last  gone ever  last done (UTC)   what")
     for each in found:
         last = each.last
-        counts = (f"{each.going:,}", f"{last.gone:,}" if last else "-", f"{last.ever:,}" if last else "-")
+        gone, ever = (f"{last.gone:,}", f"{last.ever:,}") if last else ("-", "-")
         done = last.done_at.strftime("%Y-%m-%d %H:%M") if last else "never"
-        table.add_row(each.kind.name, str(each.days), *counts, done, each.kind.what)
-    Console(markup=False, highlight=False, soft_wrap=True).print(table)
+        print(
+            f"{each.kind.name:<12} {each.days:>5} {each.going:>9,} {gone:>10} {ever:>10}  {done:<16}  {each.kind.what}"
+        )

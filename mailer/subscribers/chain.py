@@ -202,7 +202,7 @@ def remove(session: Session, subscription_ids: sa.Select[Any] | Iterable[int], w
     """Notes that the consents of these subscriptions go, in the transaction that lets them go."""
     going = sa.select(_consent.c.id, sa.literal(why), sa.literal(now, type_=_removal.c.at.type))
     if not isinstance(subscription_ids, sa.Select):
-        subscription_ids = list(subscription_ids)  # type: ignore[assignment]
+        subscription_ids = list(subscription_ids)
     going = going.where(_consent.c.subscription_id.in_(subscription_ids))
     session.connection().execute(sa.insert(_removal).from_select(["consent_id", "why", "at"], going))
 
@@ -307,7 +307,7 @@ def _links(session: Session, after: int) -> Iterator[Mapping[str, Any]]:
     """A page at a time, each as one moment of the data."""
     while True:
         page = session.connection().execute(_WALK, {"after": after}).mappings().all()
-        yield from page
+        yield from map(dict, page)
         if len(page) < PAGE:
             return
         after = page[-1]["number"]

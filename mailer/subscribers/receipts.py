@@ -89,14 +89,16 @@ class Receipt:
 
 def of_address(session: Session, address_hash: str) -> Sequence[Receipt]:
     """Every consent under the reader who has this address now, the oldest first."""
+    subscriber = session.exec(select(Subscriber).where(Subscriber.address_hash == address_hash)).one_or_none()
+    if subscriber is None:
+        return []
     found = (
-        select(Consent, Publication.slug, Edition.code, Subscriber, Seal)
+        select(Consent, Publication.slug, Edition.code, Seal)
         .join(Subscription, col(Subscription.id) == col(Consent.subscription_id))
-        .join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
         .join(Edition, col(Edition.id) == col(Subscription.edition_id))
         .join(Publication, col(Publication.id) == col(Edition.publication_id))
         .outerjoin(Seal, (col(Seal.consent_id) == col(Consent.id)) & (col(Seal.event) == SealEvent.KEPT))
-        .where(Subscriber.address_hash == address_hash)
+        .where(Subscription.subscriber_id == subscriber.id)
         .order_by(col(Consent.id))
     )
     return [
@@ -108,5 +110,5 @@ def of_address(session: Session, address_hash: str) -> Sequence[Receipt]:
             address_hash=subscriber.address_hash,
             seal=seal,
         )
-        for consent, publication, edition, subscriber, seal in session.exec(found)
+        for consent, publication, edition, seal in session.exec(found)
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -72,7 +73,8 @@ def sealed(database: Database, agree: Agree, clock: HandedClock) -> Database:
 def test_what_was_sealed_stands_as_it_was(sealed: Database) -> None:
     found = verify(sealed)
     assert (found.links, found.consents, found.unsealed, found.removed) == (6, 6, 0, {})
-    assert found.head is not None and found.head.number == 6
+    assert found.head is not None
+    assert found.head.number == 6
 
 
 def test_what_is_not_sealed_yet_waits_and_is_counted(sealed: Database, agree: Agree, clock: HandedClock) -> None:
@@ -142,12 +144,13 @@ def test_a_backdated_consent_is_sealed_at_the_time_that_it_is(sealed: Database, 
     clock.pass_(days=100)
     with sealed.write() as session:
         early = clock() - timedelta(days=90)
-        values = {"event": ConsentEvent.CONFIRMED, "wording": "", "language": "en", "source": "", "network": ""}
+        values: Any = {"event": ConsentEvent.CONFIRMED, "wording": "", "language": "en", "source": "", "network": ""}
         session.add(Consent(subscription_id=1, at=early, **values))
     seal(sealed, clock)
     with sealed.read() as session:
         row = session.connection().execute(sa.text("SELECT at FROM seal ORDER BY number DESC")).first()
-    assert row is not None and str(row[0])[:10] == str(clock())[:10]
+    assert row is not None
+    assert str(row[0])[:10] == str(clock())[:10]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ def test_looking_changes_nothing(client: TestClient, path: str, ledger: Ledger, 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_one_button_erases(client: TestClient, path: str, app: App, language: str) -> None:
     asked = client.get(f"{path}/erase?language={language}")
-    assert "anna@example.org" in asked.text and asked.text.count("<button") == 1
+    assert "anna@example.org" in asked.text
+    assert asked.text.count("<button") == 1
     erased = client.post(f"{path}/erase?language={language}")
     assert erased.status_code == 200
     assert "anna@example.org" not in erased.text
@@ -120,7 +121,7 @@ def test_the_unsubscribe_page_leads_there(client: TestClient, ledger: Ledger, pa
 
 
 def test_every_table_is_considered() -> None:
-    """A new table fails here until holdings.TABLES says where it stands in what a reader is shown, or why it does not."""
+    """A new table fails here until holdings.TABLES says where the reader sees it, or why not."""
     assert set(holdings.TABLES) == set(metadata.tables)
 
 

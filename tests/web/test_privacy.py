@@ -18,7 +18,7 @@ def page(app: App, language: str = "en", **changes: object) -> str:
     other = App(settings=settings, database=app.database, tokens=app.tokens, clock=app.clock)
     answer = TestClient(create_app(other), base_url="https://news.example.org").get(f"/belarus/{language}/privacy")
     assert answer.status_code == 200
-    return answer.text
+    return str(answer.text)
 
 
 @pytest.mark.parametrize("language", ["en", "be", "ru"])

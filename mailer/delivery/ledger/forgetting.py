@@ -50,7 +50,7 @@ def discard(session: Session, ids: Sequence[int]) -> int:
         .where(DELIVERY.c.id.in_(ids))
         .returning(DELIVERY.c.kind, DELIVERY.c.issue_id, DELIVERY.c.edition_id, DELIVERY.c.status),
     ).all()
-    counts = Counter(tuple(row[1:]) for row in gone if row.kind is DeliveryKind.ISSUE)
+    counts = Counter[tuple[Any, ...]](tuple(row[1:]) for row in gone if row.kind is DeliveryKind.ISSUE)
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     for (issue_id, edition_id, status), count in sorted(counts.items()):
         values = {"issue_id": issue_id, "edition_id": edition_id, "status": status, "count": count}

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiosmtplib
 import pytest
@@ -22,7 +23,9 @@ from mailer.issues.states import IssueEvent, IssueStatus
 from mailer.rendering.decoded import parse, part
 from mailer.resources import resource
 from mailer.settings import Settings
-from mailer.tables import Issue, Message, Publication, Translation
+from mailer.subscribers import chain
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import Consent, ConsentEvent, Issue, Message, Publication, Subscription, Translation
 from mailer.worker import Worker
 from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
@@ -207,3 +210,23 @@ async def start_worker(settings: Settings, relay: ScriptedRelay, folder: Path) -
         "MAILER_RELAY_CONNECTIONS": "4",
     }
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "mailer", "worker", cwd=folder, env=environment)
+
+
+async def test_the_worker_seals_consents_and_lets_go_what_is_old(
+    app: App, publication: Publication, clock: HandedClock, subscribe: Subscribe
+) -> None:
+    (asked,) = subscribe("anna@example.org", status=SubscriptionStatus.PENDING)
+    words: Any = {"wording": "Yes.", "language": "en", "source": "form", "network": ""}
+    with app.database.write() as session:
+        session.add(Consent(subscription_id=asked, event=ConsentEvent.REQUESTED, at=clock(), **words))
+    worker = Worker(app)
+    worker.seal(clock())
+    with app.database.read() as session:
+        assert not chain.waits(session)
+        assert chain.verify(session).consents == 1
+    clock.pass_(days=31)
+    worker.clean(clock())
+    worker.seal(clock())
+    with app.database.read() as session:
+        assert session.exec(select(Subscription)).all() == []
+        assert chain.verify(session).removed == {"unconfirmed": 1}

@@ -20,8 +20,8 @@ from sqlmodel import Session, col
 from mailer.errors import MailerError
 from mailer.tables import Consent, Seal, SealEvent, Subscriber, Subscription, metadata
 
-AT_ONCE = 500
-"""Consents sealed in one transaction: about 20 ms, which is what a sender may have to wait on SQLite."""
+AT_ONCE = 200
+"""Consents sealed in one transaction: on SQLite a sender has to wait for it."""
 
 PAGE = 2_000
 """Links held in memory while the chain is walked."""

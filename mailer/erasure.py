@@ -85,9 +85,8 @@ def discard_mail(database: Database, address: str) -> int:
     was overwritten is written through to the file, so that no log of changes keeps it."""
     with database.read() as session:
         numbers = quarantine.naming(session, address)
-    gone = 0
     if numbers:
         with database.write() as session:
-            gone = quarantine.discard(session, numbers=numbers)
+            quarantine.erase(session, numbers)
     database.write_through()
-    return gone
+    return len(numbers)

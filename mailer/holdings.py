@@ -33,6 +33,7 @@ TABLES: Mapping[str, str] = {
     "attempt": "mails.attempts",
     "arrival": "mails.reports; those of nobody's delivery are not known to be anybody's",
     "quarantine": "none: mail of people who are not known to be this reader; it is erased by the address",
+    "forward": "none: likewise",
     "past_deliveries": "none: counts",
     "publication": "none",
     "edition": "none",

@@ -29,8 +29,8 @@ from mailer.tables import (
     Consent,
     ConsentEvent,
     Delivery,
-    DeliveryKind,
     Departures,
+    Forward,
     Issue,
     Quarantine,
     Retention,
@@ -167,7 +167,7 @@ def _discard_deliveries(session: Session, keys: Sequence[int], cutoff: datetime,
 
 
 def _without_reader() -> sa.ColumnElement[bool]:
-    return sa.and_(col(Delivery.subscription_id).is_(None), col(Delivery.kind) != DeliveryKind.TEST)
+    return sa.and_(col(Delivery.subscription_id).is_(None), col(Delivery.recipient).is_(None))
 
 
 def _words_of_relays(cutoff: datetime) -> sa.Select[Any]:
@@ -208,6 +208,14 @@ def _old_quarantine(cutoff: datetime) -> sa.Select[Any]:
     return (
         sa.select(col(Quarantine.arrival_id))
         .join(Arrival, col(Arrival.id) == col(Quarantine.arrival_id))
+        .where(col(Arrival.arrived_at) < cutoff)
+    )
+
+
+def _old_forwards(cutoff: datetime) -> sa.Select[Any]:
+    return (
+        sa.select(col(Forward.arrival_id))
+        .join(Arrival, col(Arrival.id) == col(Forward.arrival_id))
         .where(col(Arrival.arrived_at) < cutoff)
     )
 
@@ -278,6 +286,16 @@ KINDS: Sequence[Kind] = (
             session, sa.delete(Quarantine).where(col(Quarantine.arrival_id).in_(keys))
         ),
         portion=20,
+    ),
+    Kind(
+        name="forwards",
+        what="the text of mail that went on to the editors",
+        days=lambda settings: settings.keep_quarantine_days,
+        key=col(Forward.arrival_id),
+        going=_old_forwards,
+        remove=lambda session, keys, cutoff, now: _count(
+            session, sa.delete(Forward).where(col(Forward.arrival_id).in_(keys))
+        ),
     ),
     Kind(
         name="arrivals",

@@ -246,7 +246,7 @@ def test_mail_that_came_in_goes_its_text_first(app: App, publication: object, cl
     )
     put(app.database, row)
     assert row.id is not None
-    put(app.database, Quarantine(arrival_id=row.id, size=3, octets=b"Hi!"))
+    put(app.database, Quarantine(arrival_id=row.id, size=3, kept=3, octets=b"Hi!"))
     clock.pass_(days=31)
     assert (run(app)["quarantine"], len(every(app.database, Arrival))) == (1, 1)
     clock.pass_(days=60)

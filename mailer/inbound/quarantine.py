@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from mailer.errors import MailerError
 from mailer.inbound.incoming import Effect
-from mailer.tables import Arrival, Quarantine
+from mailer.tables import Arrival, Forward, Quarantine
 
 KEPT = 10 * 1024 * 1024
 """Octets of a mail; more of it is counted, not kept."""
@@ -60,14 +60,22 @@ def discard(session: Session, *, numbers: Sequence[int] = (), before: datetime |
 
 
 def naming(session: Session, address: str) -> list[int]:
-    """The mails that hold this address in the clear, in any case. One is in memory at a time."""
-    wanted, found, after = address.lower().encode(), list[int](), 0
-    following = select(Quarantine.arrival_id, Quarantine.octets).order_by(col(Quarantine.arrival_id)).limit(1)
-    while row := session.exec(following.where(Quarantine.arrival_id > after)).first():
-        after, octets = row
-        if wanted in octets.lower():
-            found.append(after)
-    return found
+    """The mails, waiting or forwarded, that hold this address in the clear, in any case. One is in memory at a time."""
+    wanted, found, after = address.lower().encode(), set[int](), 0
+    following = select(Quarantine.arrival_id, Quarantine.sender, Quarantine.octets).order_by(col(Quarantine.arrival_id))
+    while row := session.exec(following.where(Quarantine.arrival_id > after).limit(1)).first():
+        after, sender, octets = row
+        if wanted in octets.lower() or wanted in (sender or "").lower().encode():
+            found.add(after)
+    told = (col(Forward.reply_to), col(Forward.subject), col(Forward.text))
+    holds = sa.or_(*(column.icontains(address, autoescape=True) for column in told))
+    return sorted(found | set(session.exec(select(Forward.arrival_id).where(holds))))
+
+
+def erase(session: Session, numbers: Sequence[int]) -> None:
+    """Throws these mails away, and what was said above those that went on to the editors."""
+    discard(session, numbers=numbers)
+    session.execute(sa.delete(Forward).where(col(Forward.arrival_id).in_(numbers)))
 
 
 def arrivals(session: Session, *, quarantined: bool = False, limit: int = 50) -> Sequence[Arrival]:

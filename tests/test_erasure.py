@@ -194,7 +194,7 @@ def test_the_opt_out_stays_as_a_hash(known: App) -> None:
             "note": "",
         }
         assert suppression.is_suppressed(session, hashed, 1)
-        assert not suppression.is_suppressed(session, hashed, 1, asked=True)
+        assert not suppression.is_suppressed(session, hashed, 1, for_good=True)
 
 
 def test_who_was_suppressed_for_another_reason_stays_so_without_an_address(known: App, clock: HandedClock) -> None:

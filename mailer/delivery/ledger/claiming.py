@@ -215,7 +215,10 @@ _suppressed = sa.exists().where(
     # By this mail the reader takes it back, or, once erased, is asked whether it was really they who came.
     sa.or_(
         DELIVERY.c.kind != DeliveryKind.CONFIRMATION,
-        col(Suppression.reason).not_in((SuppressionReason.UNREACHABLE, SuppressionReason.ERASED)),
+        sa.and_(
+            col(Suppression.reason) != SuppressionReason.UNREACHABLE,
+            col(Suppression.reason) != SuppressionReason.ERASED,
+        ),
     ),
 )
 _agreed = sa.or_(

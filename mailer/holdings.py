@@ -40,6 +40,7 @@ TABLES: Mapping[str, str] = {
     "issue": "none",
     "translation": "none",
     "picture": "none",
+    "commentary": "none",
     "message": "none: the same for everybody",
     "worker": "none",
     "departures": "none: counts",

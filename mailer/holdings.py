@@ -44,6 +44,7 @@ TABLES: Mapping[str, str] = {
     "message": "none: the same for everybody",
     "worker": "none",
     "departures": "none: counts",
+    "counted": "none: counts under a keyed hash, for a day",
     "retention": "none: counts",
     "staff": "none: members of staff",
     "staff_session": "none: members of staff",

@@ -104,6 +104,7 @@ def _act(words: Words, event: ConsentEvent) -> str:
         ConsentEvent.REQUESTED: words.gettext("Somebody asked for the subscription"),
         ConsentEvent.CONFIRMED: words.gettext("You confirmed it"),
         ConsentEvent.LEFT: words.gettext("You unsubscribed"),
+        ConsentEvent.IMPORTED: words.gettext("Your subscription was brought over from another list"),
     }[event]
 
 

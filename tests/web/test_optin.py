@@ -313,7 +313,7 @@ def test_the_confirmation_of_a_reader_who_was_given_up_is_sent(
     assert ledger.mails()[-1].id in [claim.delivery_id for claim in claims]
 
 
-@pytest.mark.parametrize("reason", sorted(set(SuppressionReason) - {SuppressionReason.UNREACHABLE}))
+@pytest.mark.parametrize("reason", sorted(set(SuppressionReason) - {SuppressionReason.UNREACHABLE, SuppressionReason.ERASED}))
 def test_no_other_suppression_is_lifted_by_asking(
     client: TestClient, app: App, ledger: Ledger, confirmed: Subscription, clock: HandedClock, reason: SuppressionReason
 ) -> None:

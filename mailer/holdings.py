@@ -26,6 +26,8 @@ TABLES: Mapping[str, str] = {
     "subscriber": "the address",
     "subscription": "subscriptions",
     "consent": "subscriptions.consents",
+    "address_change": "none: which consents go together",
+    "parting": "none: reasons by month, without who gave them",
     "seal": "subscriptions.consents: its digest",
     "removal": "none: ids of consents that are gone already",
     "suppression": "suppressions",

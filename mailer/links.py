@@ -60,7 +60,21 @@ def privacy(host: str, publication: str, language: str) -> str:
     return f"{front(host, publication, language)}/privacy"
 
 
+def preferences(host: str, token: str) -> str:
+    return f"{host}/p/{token}"
+
+
+def move(host: str, token: str) -> str:
+    """Confirms a change of address, at the new one."""
+    return f"{host}/m/{token}"
+
+
+def move_back(host: str, token: str) -> str:
+    """Takes a change of address back, at the old one."""
+    return f"{host}/b/{token}"
+
+
 RESERVED = frozenset(
-    {"c", "u", "p", "subscribe", "console", "desk", "api", "static", "health", "bounce", "confirm", "leave"}
+    {"c", "u", "p", "m", "b", "subscribe", "console", "desk", "api", "static", "health", "bounce", "confirm", "leave"}
 )
 """First path segments, and first words of addresses of ours, that are taken: no publication may be called so."""

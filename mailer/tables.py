@@ -1,7 +1,8 @@
 """The data model on one page: rows without behaviour.
 
     Publication ─┬─ Edition ──── Subscription ── Subscriber        Suppression (by keyed hash, outlives its Subscriber)
-                 │                  └─ Consent (append-only) ··· Seal (the chain they hang on), Removal
+                 │                  └─ Consent (append-only) ─┬─ AddressChange
+                 │                                            └·· Seal (the chain they hang on), Removal
                  └─ Issue ─┬─ Translation, Commentary, Picture
                            └─ Message (one per edition, rendered once)
     Delivery (issue × subscription, or one automatic mail) ── Attempt ── Worker
@@ -15,7 +16,18 @@ import enum
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, Integer, LargeBinary, MetaData, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy import Enum as SqlEnum
 from sqlmodel import Field, SQLModel
 
@@ -194,6 +206,11 @@ class Subscription(SQLModel, table=True):
     language: str = Field(max_length=16)  #: of pages and automatic mail
     created_at: datetime
     changed_at: datetime
+    paused_until: datetime | None = None  #: no issue before then
+    undo_until: datetime | None = None  #: leaving can be taken back until then; the same for what was left in one act
+    moved_to_id: int | None = None  #: the subscription, of another address, in which it goes on
+    #: For leaving; what it was is kept apart (Parting).
+    gave_reason: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class ConsentEvent(enum.StrEnum):
@@ -203,6 +220,9 @@ class ConsentEvent(enum.StrEnum):
     IMPORTED = (
         "imported"  #: brought in from elsewhere: the wording is what the operator knows of the consent given there
     )
+    RESTORED = "restored"  #: leaving was taken back
+    PAUSED = "paused"
+    RESUMED = "resumed"
 
 
 class Consent(SQLModel, table=True):
@@ -269,6 +289,36 @@ class Removal(SQLModel, table=True):
     at: datetime
 
 
+class AddressChange(SQLModel, table=True):
+    """A reader asked to read at another address; done once its mailbox confirms. The request is made at the new one."""
+
+    __tablename__ = "address_change"
+
+    request_id: int = Field(foreign_key="consent.id", primary_key=True, ondelete="CASCADE")
+    subscription_id: int = Field(foreign_key="subscription.id", index=True, ondelete="CASCADE")  #: at the old one
+    asked_at: datetime
+    done_at: datetime | None = None
+
+
+class PartingReason(enum.StrEnum):
+    TOO_MUCH = "too much"
+    NOT_FOR_ME = "not for me"
+    UNSAFE = "unsafe"
+    ELSEWHERE = "elsewhere"
+    NEVER_ASKED = "never asked"
+    OTHER = "other"
+
+
+class Parting(SQLModel, table=True):
+    """Why somebody left. Without address, subscription and day: nothing here says who it was."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    publication_id: int = Field(foreign_key="publication.id", index=True)
+    month: date  #: its first day
+    reason: PartingReason = Field(sa_type=_one_of(PartingReason, "reason"))
+    words: str = Field(default="", max_length=500)
+
+
 class SuppressionReason(enum.StrEnum):
     BOUNCE = "bounce"
     COMPLAINT = "complaint"
@@ -301,6 +351,8 @@ class DeliveryKind(enum.StrEnum):
     GOODBYE = "goodbye"  #: asks whether it was the reader who wants to leave
     FORWARD = "forward"  #: mail from a person, to the editors
     WARNING = "warning"  #: mails to the reader fail; asks whether they are read
+    NEW_ADDRESS = "new-address"  #: asks at the address that a reader wants to move to
+    OLD_ADDRESS = "old-address"  #: tells the address that a reader has moved from
     TEST = "test"
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "suppression": "mailer.cli.suppression:commands",
     "consent": "mailer.cli.consent:commands",
     "retention": "mailer.cli.retention:show",
+    "reasons": "mailer.cli.reasons:show",
     "dkim": "mailer.cli.dkim:commands",
     "user": "mailer.cli.user:commands",
 }

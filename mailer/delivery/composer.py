@@ -24,6 +24,7 @@ from mailer.rendering.dkim import DkimKey, Prepared, Signer
 from mailer.rendering.message import Enclosed, Message, Slot, compose, compose_enclosing, date, marker
 from mailer.settings import Settings
 from mailer.subscribers import address
+from mailer.subscribers.subscription import UNDO
 from mailer.tables import DeliveryKind, Edition, Forward, Publication, Quarantine
 from mailer.tokens import Purpose, Tokens
 
@@ -64,8 +65,14 @@ Ready = tuple[Claim, Made | Recipe | Forwarding | MailerError]
 KEPT = 64
 """Messages kept in memory; more than that are read or rendered again when they are needed."""
 
-_ALWAYS_WANTED = {DeliveryKind.CONFIRMATION}
-"""Mail about nothing that could be left."""
+_NOTHING_TO_LEAVE = {DeliveryKind.CONFIRMATION, DeliveryKind.NEW_ADDRESS, DeliveryKind.OLD_ADDRESS}
+"""Mail about no subscription that could be left."""
+
+_OF_SUBSCRIPTION = {Slot.UNSUBSCRIBE: Purpose.UNSUBSCRIBE, Slot.PREFERENCES: Purpose.PREFERENCES}
+_OF_ACT = {DeliveryKind.NEW_ADDRESS: Purpose.MOVE, DeliveryKind.OLD_ADDRESS: Purpose.MOVE_BACK}
+"""What the link of a mail is for that asks for something else than a confirmation."""
+
+_BUTTONS = {DeliveryKind.NEW_ADDRESS: links.move, DeliveryKind.OLD_ADDRESS: links.move_back}
 
 _ASKS = {DeliveryKind.CONFIRMATION, DeliveryKind.WARNING}
 """Mail with a question that its button, or a reply, answers."""
@@ -179,19 +186,24 @@ class Composer:
             return [date(claim.queued_at) for claim in claims]
         if slot is Slot.MESSAGE_ID:
             return self._tokens.make_many(Purpose.MESSAGE_ID, [claim.delivery_id for claim in claims])
-        if slot is Slot.UNSUBSCRIBE:
+        if slot in _OF_SUBSCRIPTION:
             named = [claim.subscription_id for claim in claims if claim.subscription_id]
-            tokens = iter(self._tokens.make_many(Purpose.UNSUBSCRIBE, named))
+            tokens = iter(self._tokens.make_many(_OF_SUBSCRIPTION[slot], named))
             # A test mail has no subscription to leave: its link says that it is not complete.
             return [next(tokens) if claim.subscription_id else marker(slot) for claim in claims]
-        return [self._confirm_token(claim) for claim in claims]
+        return [self._act_token(claim) for claim in claims]
 
-    def _confirm_token(self, claim: Claim) -> str:
+    def _act_token(self, claim: Claim) -> str:
         if claim.consent_id is None:
             return marker(Slot.CONFIRM)
-        hours = WARNING_HOURS if claim.kind is DeliveryKind.WARNING else self._settings.confirmation_hours
-        expires = claim.queued_at + timedelta(hours=hours)
-        return self._tokens.make(Purpose.CONFIRM, claim.consent_id, expires=expires)
+        purpose = _OF_ACT.get(claim.kind, Purpose.CONFIRM)
+        expires = claim.queued_at + timedelta(hours=self._valid_hours(claim.kind))
+        return self._tokens.make(purpose, claim.consent_id, expires=expires)
+
+    def _valid_hours(self, kind: DeliveryKind) -> int:
+        if kind is DeliveryKind.OLD_ADDRESS:
+            return int(UNDO / timedelta(hours=1))
+        return WARNING_HOURS if kind is DeliveryKind.WARNING else self._settings.confirmation_hours
 
     def _render(self, recipe: Recipe) -> Message:
         settings, publication, language = self._settings, recipe.publication, recipe.language
@@ -199,11 +211,12 @@ class Composer:
         about = About(
             names=publication.names,
             edition=recipe.edition,
-            confirm=links.confirm(host, marker(Slot.CONFIRM)),
+            act=_BUTTONS.get(recipe.kind, links.confirm)(host, marker(Slot.CONFIRM)),
+            preferences=links.preferences(host, marker(Slot.PREFERENCES)),
             unsubscribe=links.unsubscribe(host, marker(Slot.UNSUBSCRIBE)),
             front=links.front(host, publication.slug, language),
             archive=links.archive(host, publication.slug, language) if publication.archive else None,
-            valid_hours=settings.confirmation_hours,
+            valid_hours=self._valid_hours(recipe.kind),
             by_reply=settings.takes_mail,
             leave_address=links.leave_by_mail(marker(Slot.UNSUBSCRIBE), settings.mail_domain)
             if settings.takes_mail
@@ -214,7 +227,7 @@ class Composer:
             [language],
             host=host,
             mail_domain=settings.mail_domain,
-            with_unsubscribe=recipe.kind not in _ALWAYS_WANTED,
+            with_unsubscribe=recipe.kind not in _NOTHING_TO_LEAVE,
             with_confirm=recipe.kind in _ASKS and settings.takes_mail,
             automatic=True,
             token_field=settings.events_header,

@@ -42,6 +42,7 @@ def links_of(
     return Links(
         view={language: links.issue(host, publication.slug, language, slug) for language in shown if not private},
         archive={language: links.archive(host, publication.slug, language) for language in shown},
+        preferences=links.preferences(host, marker(Slot.PREFERENCES)),
         unsubscribe=links.unsubscribe(host, token),
         leave_address=links.leave_by_mail(token, mail_domain) if mail_domain else None,
         subscribe_address=links.subscribe_by_mail(publication.slug, edition, mail_domain) if mail_domain else None,

@@ -67,7 +67,8 @@ def act(
     if delivery_id is not None:
         returning.complain(session, delivery_id, now)
     if reader and subscription_id is not None:
-        subscription.leave(session, subscription_id, source=f"complaint ({feedback})", network="", now=now)
+        source = f"complaint ({feedback})"
+        subscription.leave(session, subscription_id, source=source, network="", now=now, complained=True)
         if not by_return_path:
             return Done(effect=Effect.COMPLAINED, reason=f"{feedback}: the reader leaves", delivery_id=delivery_id)
         note = f"{feedback}, reported by {_reporter(incoming)}"

@@ -22,7 +22,10 @@ def render_automatic(kind: str, language: str, letterhead: Letterhead, about: Ab
 
 
 def _text(words: Words, letterhead: Letterhead, letter: Letter) -> str:
-    leave = [labelled(words.gettext("Unsubscribe"), letter.unsubscribe)] if letter.unsubscribe else []
+    ways = {
+        words.gettext("Change edition, address or pause"): letter.preferences,
+        words.gettext("Unsubscribe"): letter.unsubscribe,
+    }
     return joined(
         [
             wrapped(in_language(letterhead.names, words.language)),
@@ -30,6 +33,6 @@ def _text(words: Words, letterhead: Letterhead, letter: Letter) -> str:
             *map(wrapped, letter.before),
             labelled(letter.announced, letter.url),
             *map(wrapped, letter.after),
-            *footer(words, letterhead, leave),
+            *footer(words, letterhead, [labelled(label, url) for label, url in ways.items() if url]),
         ]
     )

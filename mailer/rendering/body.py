@@ -20,6 +20,7 @@ class Links:
 
     view: Mapping[str, str]  #: language -> the issue on the web; does not identify the reader; none of a private one
     archive: Mapping[str, str]  #: none where nothing is shown on the web
+    preferences: str
     unsubscribe: str
     leave_address: str | None = None  #: where a mail unsubscribes, and
     subscribe_address: str | None = None  #: where one subscribes; None where nobody reads it
@@ -31,11 +32,12 @@ class About:
 
     names: Mapping[str, str]  #: language -> name of the publication
     edition: str  #: its label
-    confirm: str  #: link
+    act: str  #: link of the button, where a mail asks for something
+    preferences: str  #: link
     unsubscribe: str  #: link
     front: str  #: link
     archive: str | None  #: link; None where nothing is shown on the web
-    valid_hours: int  #: of the confirm link
+    valid_hours: int  #: of the button's link
     by_reply: bool  #: whether a reply is heard
     leave_address: str | None = None  #: where a mail unsubscribes; None where nobody reads it
 

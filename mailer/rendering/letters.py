@@ -22,7 +22,8 @@ class Letter:
     url: str  #: where the button leads
     announced: str  #: what stands before the naked link in plain text
     after: Sequence[str]
-    unsubscribe: str | None = None  #: link below it, where there is something to leave
+    preferences: str | None = None  #: link below it, where there is something to change
+    unsubscribe: str | None = None  #: likewise, to leave
 
 
 def confirmation(words: Words, about: About) -> Letter:
@@ -33,7 +34,7 @@ def confirmation(words: Words, about: About) -> Letter:
         heading=words.gettext("Please confirm your subscription"),
         before=question(words.language, about.names, about.edition),
         button=words.gettext("Confirm subscription"),
-        url=about.confirm,
+        url=about.act,
         announced=words.gettext("To confirm, open this link:"),
         after=[
             *(reply if about.by_reply else []),
@@ -61,8 +62,10 @@ def welcome(words: Words, about: About) -> Letter:
         announced=words.gettext("All issues") if about.archive else words.gettext("To the front page"),
         after=[
             words.gettext("You can leave whenever you like: the link is below, and in every issue."),
+            words.gettext("Another edition, another address, a pause: the link for that is below as well."),
             *_leaving_by_mail(words, about),
         ],
+        preferences=about.preferences,
         unsubscribe=about.unsubscribe,
     )
 
@@ -104,7 +107,7 @@ def warning(words: Words, about: About) -> Letter:
             words.gettext("Your edition: {edition}.", edition=about.edition),
         ],
         button=words.gettext("Yes, keep sending"),
-        url=about.confirm,
+        url=about.act,
         announced=words.gettext("To keep your subscription, open this link:"),
         after=[
             *(reply if about.by_reply else []),
@@ -117,11 +120,57 @@ def warning(words: Words, about: About) -> Letter:
     )
 
 
+def new_address(words: Words, about: About) -> Letter:
+    """Asks, at the address that a reader wants to move to, whether it is the reader's."""
+    name = _name(words, about)
+    return Letter(
+        subject=words.gettext("Confirm your new address: {name}", name=name),
+        heading=words.gettext("Is this your new address?"),
+        before=[
+            words.gettext(
+                "Someone who reads “{name}” at another address, we hope it was you, asked us to send it to this one"
+                " from now on.",
+                name=name,
+            ),
+        ],
+        button=words.gettext("Confirm the new address"),
+        url=about.act,
+        announced=words.gettext("To confirm, open this link:"),
+        after=[
+            validity(words, about.valid_hours),
+            words.gettext("If this was not you, do nothing: without confirmation nothing changes."),
+        ],
+    )
+
+
+def old_address(words: Words, about: About) -> Letter:
+    """Tells the address that a reader has moved from, and lets them take it back. Names no other address."""
+    name = _name(words, about)
+    return Letter(
+        subject=words.gettext("Your address was changed: {name}", name=name),
+        heading=words.gettext("Your address was changed"),
+        before=[
+            words.gettext(
+                "“{name}” comes to another address from now on: somebody with a link from one of your letters asked"
+                " for it, and it was confirmed there.",
+                name=name,
+            ),
+            words.gettext("If it was you, there is nothing to do. If it was not, take the change back."),
+        ],
+        button=words.gettext("Take the change back"),
+        url=about.act,
+        announced=words.gettext("To take it back, open this link:"),
+        after=[validity(words, about.valid_hours)],
+    )
+
+
 LETTERS: Mapping[str, Callable[[Words, About], Letter]] = {
     "confirmation": confirmation,
     "welcome": welcome,
     "goodbye": goodbye,
     "warning": warning,
+    "new-address": new_address,
+    "old-address": old_address,
 }
 """Each kind of automatic mail and what writes it."""
 

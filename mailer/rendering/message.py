@@ -38,8 +38,9 @@ class Slot(enum.StrEnum):
     TO = "to"  #: an address; head only
     DATE = "date"  #: RFC 5322 date; head only
     MESSAGE_ID = "message-id"  #: a token
-    CONFIRM = "confirm"  #: a token
+    CONFIRM = "confirm"  #: a token: of what the mail asks for
     UNSUBSCRIBE = "unsubscribe"  #: a token
+    PREFERENCES = "preferences"  #: a token
 
 
 _FREE = {Slot.TO, Slot.DATE}

@@ -26,6 +26,7 @@ def issue_text(parts: Sequence[tuple[Words, TranslationSource]], letterhead: Let
     ]
     if links.archive:
         ways.append(labelled(words.gettext("All issues"), in_language(links.archive, words.language)))
+    ways.append(labelled(words.gettext("Change edition, address or pause"), links.preferences))
     ways.append(labelled(words.gettext("Unsubscribe"), links.unsubscribe))
     if links.leave_address and links.subscribe_address:
         ways.append(wrapped(words.gettext("If our site does not open, an empty letter does the same:")))

@@ -77,6 +77,10 @@ class Words:
     def day(self, day: date) -> str:
         return self.pgettext("a day", "{day:MMMM d, y}", day=_Date(day, self.language))
 
+    def weekday(self, day: date) -> str:
+        """A day that is near: Monday, April 10."""
+        return self.pgettext("a day of the week", "{day:EEEE, MMMM d}", day=_Date(day, self.language))
+
     def moment(self, moment: datetime, time_zone: str) -> str:
         """An aware moment on the wall clock of `time_zone`."""
         local = moment.astimezone(ZoneInfo(time_zone))

@@ -20,6 +20,8 @@ class SubscriptionEvent(enum.StrEnum):
     LEAVE = "leave"  #: the reader unsubscribed
     SUPPRESS = "suppress"  #: the address went on the suppression list
     IMPORT = "import"  #: a file brings the reader in, with evidence of a consent given elsewhere; never back in
+    CHOOSE = "choose"  #: who reads another edition already wants this one too
+    RESTORE = "restore"  #: leaving was taken back
 
 
 _S, _E = SubscriptionStatus, SubscriptionEvent
@@ -31,17 +33,23 @@ TRANSITIONS: Mapping[tuple[SubscriptionStatus, SubscriptionEvent], SubscriptionS
         (_S.PENDING, _E.LEAVE): _S.UNSUBSCRIBED,
         (_S.PENDING, _E.SUPPRESS): _S.SUPPRESSED,
         (_S.PENDING, _E.IMPORT): _S.CONFIRMED,
+        (_S.PENDING, _E.CHOOSE): _S.CONFIRMED,
         (_S.CONFIRMED, _E.REQUEST): _S.CONFIRMED,
         (_S.CONFIRMED, _E.CONFIRM): _S.CONFIRMED,
         (_S.CONFIRMED, _E.LEAVE): _S.UNSUBSCRIBED,
         (_S.CONFIRMED, _E.SUPPRESS): _S.SUPPRESSED,
         (_S.CONFIRMED, _E.IMPORT): _S.CONFIRMED,
+        (_S.CONFIRMED, _E.CHOOSE): _S.CONFIRMED,
+        (_S.CONFIRMED, _E.RESTORE): _S.CONFIRMED,
         (_S.UNSUBSCRIBED, _E.REQUEST): _S.PENDING,
         (_S.UNSUBSCRIBED, _E.LEAVE): _S.UNSUBSCRIBED,
         (_S.UNSUBSCRIBED, _E.SUPPRESS): _S.SUPPRESSED,
+        (_S.UNSUBSCRIBED, _E.CHOOSE): _S.CONFIRMED,
+        (_S.UNSUBSCRIBED, _E.RESTORE): _S.CONFIRMED,
         (_S.SUPPRESSED, _E.REQUEST): _S.PENDING,  # only after the suppression was lifted; see subscription.request
         (_S.SUPPRESSED, _E.LEAVE): _S.UNSUBSCRIBED,
         (_S.SUPPRESSED, _E.SUPPRESS): _S.SUPPRESSED,
+        (_S.SUPPRESSED, _E.CHOOSE): _S.CONFIRMED,  # likewise
     }
 )
 

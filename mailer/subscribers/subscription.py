@@ -1,10 +1,11 @@
-"""What a reader does: asks, confirms, leaves. Each act that counts leaves a Consent as evidence.
+"""What a reader does: asks, confirms, leaves, takes leaving back. Each act that counts leaves a Consent as evidence.
 
 The functions take a session of a writing transaction and never commit. They lock the Subscriber's row before they
 look at anything under it: acts on one address happen one after the other (SQLite has one writer anyway).
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -87,24 +88,24 @@ def _owed(
     window: timedelta,
     now: datetime,
 ) -> Owed | None:
-    subscriber = _subscriber(session, address, address_hash, now)
-    if _was_written_to(session, subscriber, since=now - window, now=now):
+    subscriber = subscriber_of(session, address, address_hash, now)
+    if was_written_to(session, subscriber, since=now - window, now=now):
         return None
-    subscription = _subscription(session, subscriber, edition, language, now)
-    _move(session, subscription, SubscriptionEvent.REQUEST, now)
+    subscription = reading_of(session, subscriber, edition, language, now)
+    move(session, subscription, SubscriptionEvent.REQUEST, now)
     pending = subscription.status is SubscriptionStatus.PENDING
     if pending:  # a stranger who types a confirmed reader's address must not change that reader's language
         subscription.language = language
-    consent = _consent(
+    consent = record(
         session, subscription, ConsentEvent.REQUESTED, now, wording=wording, source=source, network=network
     )
     consent.language = language
     session.flush()
     kind = DeliveryKind.CONFIRMATION if pending else DeliveryKind.WELCOME
-    return Owed(kind=kind, subscription=subscription, subscriber=subscriber, consent_id=_id(consent))
+    return Owed(kind=kind, subscription=subscription, subscriber=subscriber, consent_id=id_of(consent))
 
 
-def _subscriber(session: Session, address: Address, address_hash: str, now: datetime) -> Subscriber:
+def subscriber_of(session: Session, address: Address, address_hash: str, now: datetime) -> Subscriber:
     """The row of this address, written where there is none, and locked either way: of two at once, the second waits."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     values = {"address": address.text, "address_hash": address_hash, "domain": address.domain, "created_at": now}
@@ -114,7 +115,7 @@ def _subscriber(session: Session, address: Address, address_hash: str, now: date
     return session.exec(select(Subscriber).where(Subscriber.address_hash == address_hash)).one()
 
 
-def _subscription(
+def reading_of(
     session: Session, subscriber: Subscriber, edition: Edition, language: str, now: datetime
 ) -> Subscription:
     """The subscriber's reading of the edition. The subscriber's lock makes looking and writing one act."""
@@ -124,8 +125,8 @@ def _subscription(
     if found is not None:
         return found
     subscription = Subscription(
-        subscriber_id=_id(subscriber),
-        edition_id=_id(edition),
+        subscriber_id=id_of(subscriber),
+        edition_id=id_of(edition),
         status=SubscriptionStatus.PENDING,
         language=language,
         created_at=now,
@@ -136,8 +137,12 @@ def _subscription(
     return subscription
 
 
-def _was_written_to(session: Session, subscriber: Subscriber, *, since: datetime, now: datetime) -> bool:
-    """Whether a confirmation or welcome was queued after `since`; not one that an import has put off.
+_ASKING = (DeliveryKind.CONFIRMATION, DeliveryKind.WELCOME, DeliveryKind.NEW_ADDRESS)
+"""Mail that a stranger can cause by typing an address."""
+
+
+def was_written_to(session: Session, subscriber: Subscriber, *, since: datetime, now: datetime) -> bool:
+    """Whether mail of these kinds was queued after `since`; not one that an import has put off.
 
     One that the reader answered by leaving does not count: only the owner of the mailbox can have done so, and may
     come back at once.
@@ -153,7 +158,7 @@ def _was_written_to(session: Session, subscriber: Subscriber, *, since: datetime
         .where(
             Subscription.subscriber_id == subscriber.id,
             col(Delivery.issue_id).is_(None),
-            col(Delivery.kind).in_((DeliveryKind.CONFIRMATION, DeliveryKind.WELCOME)),
+            col(Delivery.kind).in_(_ASKING),
             Delivery.queued_at > since,
             Delivery.queued_at <= now,
             ~left_after,
@@ -167,15 +172,38 @@ def ask_again(session: Session, subscription_id: int, now: datetime) -> Owed | N
 
     The request is our own, and confirmed like any other. It takes nothing away from the reader that does not answer.
     """
-    row = _row(session, subscription_id, lock=True)
+    row = row_of(session, subscription_id, lock=True)
     if row is None or row[0].status is not SubscriptionStatus.CONFIRMED:
         return None
     subscription, subscriber = row
-    consent = _consent(
+    consent = record(
         session, subscription, ConsentEvent.REQUESTED, now, wording="", source="mailer: mails failed", network=""
     )
     session.flush()
-    return Owed(kind=DeliveryKind.WARNING, subscription=subscription, subscriber=subscriber, consent_id=_id(consent))
+    return Owed(kind=DeliveryKind.WARNING, subscription=subscription, subscriber=subscriber, consent_id=id_of(consent))
+
+
+def request_again(
+    session: Session, consent_id: int, *, source: str, network: str, window: timedelta, now: datetime
+) -> Requested:
+    """The link of the request `consent_id` has expired, and its reader wants another one: the same request once more.
+
+    Owes nothing where a new link would be worth nothing, and within `window` of the last automatic mail.
+    """
+    found = _requested(session, consent_id, lock=True)
+    outcome, subscription = _standing(session, found)
+    if found is None or subscription is None or outcome is not Confirmation.DONE:
+        return Requested(owed=None)
+    asked, _, subscriber = found
+    if was_written_to(session, subscriber, since=now - window, now=now):
+        return Requested(owed=None)
+    consent = record(
+        session, subscription, ConsentEvent.REQUESTED, now, wording=asked.wording, source=source, network=network
+    )
+    consent.language = asked.language
+    session.flush()
+    kind = DeliveryKind.CONFIRMATION
+    return Requested(owed=Owed(kind=kind, subscription=subscription, subscriber=subscriber, consent_id=id_of(consent)))
 
 
 # Confirm
@@ -221,17 +249,17 @@ def confirm(
         return Confirmed(outcome=outcome, subscription=subscription)
     lift(session, found[2].address_hash, reason=SuppressionReason.UNREACHABLE, by="reader", now=now)
     if subscription.status is SubscriptionStatus.SUPPRESSED:
-        _move(session, subscription, SubscriptionEvent.REQUEST, now)
-    _move(session, subscription, SubscriptionEvent.CONFIRM, now)
+        move(session, subscription, SubscriptionEvent.REQUEST, now)
+    move(session, subscription, SubscriptionEvent.CONFIRM, now)
     lift(session, found[2].address_hash, reason=SuppressionReason.ERASED, by="reader", now=now)
-    consent = _consent(
+    consent = record(
         session, subscription, ConsentEvent.CONFIRMED, now, wording=wording, source=source, network=network
     )
     consent.request_id, consent.language = consent_id, language or subscription.language
     session.flush()
     if outcome is Confirmation.AGAIN:
         return Confirmed(outcome=outcome, subscription=subscription)
-    owed = Owed(kind=DeliveryKind.WELCOME, subscription=subscription, subscriber=found[2], consent_id=_id(consent))
+    owed = Owed(kind=DeliveryKind.WELCOME, subscription=subscription, subscriber=found[2], consent_id=id_of(consent))
     return Confirmed(outcome=outcome, subscription=subscription, owed=owed)
 
 
@@ -250,7 +278,7 @@ def _requested(session: Session, consent_id: int, *, lock: bool) -> _Request | N
             Consent.id == consent_id, col(Consent.event).in_((ConsentEvent.REQUESTED, ConsentEvent.IMPORTED))
         )
     ).one_or_none()
-    row = _row(session, subscription_id, lock=lock) if subscription_id is not None else None
+    row = row_of(session, subscription_id, lock=lock) if subscription_id is not None else None
     consent = session.get(Consent, consent_id)
     return (consent, *row) if row and consent else None
 
@@ -259,7 +287,7 @@ def _standing(session: Session, found: _Request | None) -> tuple[Confirmation, S
     if found is None:
         return Confirmation.UNKNOWN, None
     requested, subscription, subscriber = found
-    publication_id = _publication_id(session, subscription)
+    publication_id = publication_of(session, subscription)
     if is_suppressed(session, subscriber.address_hash, publication_id, for_good=True):
         return Confirmation.SUPPRESSED, subscription
     if _came_after(session, requested, ConsentEvent.LEFT):
@@ -298,42 +326,144 @@ class Left:
     first: bool  #: this act ended it; False where it had ended before
 
 
-def leave(session: Session, subscription_id: int, *, source: str, network: str, now: datetime) -> Left:
-    """The reader unsubscribed. Always succeeds; doing it again changes nothing (RFC 8058 §3.1)."""
-    row = _row(session, subscription_id, lock=True)
+UNDO = timedelta(days=30)
+"""How long leaving can be taken back."""
+
+
+def leave(
+    session: Session,
+    subscription_id: int,
+    *,
+    wording: str = "",
+    source: str,
+    network: str,
+    now: datetime,
+    complained: bool = False,
+) -> Left:
+    """The reader unsubscribed. Always succeeds; doing it again changes nothing (RFC 8058 §3.1).
+
+    A subscription that went on at another address is left there. `complained`: a mailbox's provider says so, which ends
+    what was sent to that mailbox and nothing else, and cannot be taken back.
+    """
+    row = row_of(session, subscription_id if complained else goes_on_as(session, subscription_id), lock=True)
     if row is None:
         return Left(subscription=None, first=False)
     subscription, _ = row
     if subscription.status is SubscriptionStatus.UNSUBSCRIBED:
         return Left(subscription=subscription, first=False)
-    _move(session, subscription, SubscriptionEvent.LEAVE, now)
-    _consent(session, subscription, ConsentEvent.LEFT, now, wording="", source=source, network=network)
+    end(session, subscription, wording=wording, source=source, network=network, now=now, undo=not complained)
     session.flush()
     return Left(subscription=subscription, first=True)
+
+
+def end(
+    session: Session,
+    subscription: Subscription,
+    *,
+    wording: str,
+    source: str,
+    network: str,
+    now: datetime,
+    undo: bool = True,
+) -> Consent:
+    """Ends one subscription, whose subscriber is locked. Can be taken back where it was confirmed, once in UNDO."""
+    may_undo = undo and subscription.status is SubscriptionStatus.CONFIRMED
+    move(session, subscription, SubscriptionEvent.LEAVE, now)
+    subscription.gave_reason = False
+    subscription.undo_until = None
+    if may_undo and not was_recorded(session, subscription, ConsentEvent.RESTORED, since=now - UNDO):
+        subscription.undo_until = now + UNDO
+    return record(session, subscription, ConsentEvent.LEFT, now, wording=wording, source=source, network=network)
+
+
+def goes_on_as(session: Session, subscription_id: int) -> int:
+    """The subscription in which this one goes on at another address; itself where its reader has not moved."""
+    passed = set[int]()
+    while subscription_id not in passed:
+        passed.add(subscription_id)
+        moved = session.exec(select(Subscription.moved_to_id).where(Subscription.id == subscription_id)).first()
+        subscription_id = moved or subscription_id
+    return subscription_id
+
+
+def can_restore(session: Session, subscription: Subscription, now: datetime) -> bool:
+    """Whether leaving can still be taken back."""
+    if subscription.status is not SubscriptionStatus.UNSUBSCRIBED or not subscription.undo_until:
+        return False
+    subscriber = session.get_one(Subscriber, subscription.subscriber_id)
+    is_held = is_suppressed(session, subscriber.address_hash, publication_of(session, subscription))
+    return now < subscription.undo_until and not is_held
+
+
+def restore(
+    session: Session, subscription_id: int, *, wording: str, source: str, network: str, now: datetime
+) -> Sequence[Subscription]:
+    """The reader takes leaving back: everything that was left in the same act is as it was. Returns what came back.
+
+    Nothing where there is nothing to take back, or no longer, or where it was done before.
+    """
+    row = row_of(session, goes_on_as(session, subscription_id), lock=True)
+    if row is None or not can_restore(session, row[0], now):
+        return []
+    left, publication_id = row[0], publication_of(session, row[0])
+    together = [
+        each for each in readings(session, left.subscriber_id, publication_id) if each.undo_until == left.undo_until
+    ]
+    for each in together:
+        move(session, each, SubscriptionEvent.RESTORE, now)
+        record(session, each, ConsentEvent.RESTORED, now, wording=wording, source=source, network=network)
+    session.flush()
+    return together
 
 
 # Rows
 
 
-def _row(session: Session, subscription_id: int, *, lock: bool) -> tuple[Subscription, Subscriber] | None:
+def row_of(session: Session, subscription_id: int, *, lock: bool) -> tuple[Subscription, Subscriber] | None:
     subscriber = select(Subscriber).join(Subscription).where(Subscription.id == subscription_id)
     found = session.exec(subscriber.with_for_update(of=Subscriber) if lock else subscriber).one_or_none()
     subscription = session.get(Subscription, subscription_id, populate_existing=True)  # as it is once the lock is ours
     return (subscription, found) if found and subscription else None
 
 
-def _publication_id(session: Session, subscription: Subscription) -> int:
+def readings(session: Session, subscriber_id: int, publication_id: int) -> Sequence[Subscription]:
+    """The subscriber's subscriptions to a publication, whatever their state, as they are now."""
+    found = (
+        select(Subscription)
+        .join(Edition)
+        .where(Subscription.subscriber_id == subscriber_id, Edition.publication_id == publication_id)
+        .order_by(col(Edition.position), col(Edition.id))
+        .execution_options(populate_existing=True)
+    )
+    return session.exec(found).all()
+
+
+def was_recorded(
+    session: Session, subscription: Subscription, event: ConsentEvent, *, since: datetime, source: str | None = None
+) -> bool:
+    """Whether there is evidence of such an act after `since`; by this `source`, where one is given."""
+    found = select(Consent.id).where(
+        Consent.subscription_id == subscription.id, Consent.event == event, Consent.at > since
+    )
+    return session.exec(found.where(Consent.source == source) if source else found).first() is not None
+
+
+def publication_of(session: Session, subscription: Subscription) -> int:
     return session.exec(select(Edition.publication_id).where(Edition.id == subscription.edition_id)).one()
 
 
-def _move(session: Session, subscription: Subscription, event: SubscriptionEvent, now: datetime) -> None:
+def move(session: Session, subscription: Subscription, event: SubscriptionEvent, now: datetime) -> None:
     before, subscription.status = subscription.status, advance(subscription.status, event)
     if subscription.status is not before:
         subscription.changed_at = now
+        if subscription.status is SubscriptionStatus.CONFIRMED:
+            subscription.undo_until = subscription.moved_to_id = None
+            if event is not SubscriptionEvent.RESTORE:  # which brings it back as it was
+                subscription.paused_until = None
     session.add(subscription)
 
 
-def _consent(
+def record(
     session: Session,
     subscription: Subscription,
     event: ConsentEvent,
@@ -344,7 +474,7 @@ def _consent(
     network: str,
 ) -> Consent:
     consent = Consent(
-        subscription_id=_id(subscription),
+        subscription_id=id_of(subscription),
         event=event,
         at=now,
         wording=wording,
@@ -356,6 +486,6 @@ def _consent(
     return consent
 
 
-def _id(row: Any) -> int:
+def id_of(row: Any) -> int:
     assert row.id is not None
     return int(row.id)

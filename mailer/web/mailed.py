@@ -1,18 +1,25 @@
 """Pages behind links out of mails: whose link it is, the language to answer in, and what may be wrong with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Response
+from fastapi import Depends, Request, Response
+from fastapi.responses import HTMLResponse
 from sqlmodel import Session
 
 from mailer import links
+from mailer.delivery import automatic
 from mailer.issues.languages import available
+from mailer.rendering.words import Words, words
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.subscribers.subscription import Owed
 from mailer.tokens import Purpose, TokenExpired, TokenInvalid
 from mailer.web.languages import accepted
 from mailer.web.pages import HERE, AcceptLanguage, Site, TheSite
 from mailer.web.place import Standing
+from mailer.web.security import reader_network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +36,40 @@ class MailedLink:
         try:
             return self.site.app.tokens.read(purpose, self.token, now=self.site.app.clock())
         except TokenExpired as expired:
-            raise LinkProblem(self, "expired", standing_of(session, expired.named), 410) from None
+            problem = _EXPIRED.get(purpose, "expired")
+            raise LinkProblem(self, problem, standing_of(session, expired.named), 410, expired.named) from None
         except TokenInvalid:
             raise LinkProblem(self, "invalid", None, 400) from None
+
+    def preferences(self, subscription_id: int) -> str:
+        """The page where the reader of this subscription changes it."""
+        return links.preferences(HERE, self.site.app.tokens.make(Purpose.PREFERENCES, subscription_id))
+
+    def queue(self, session: Session, owed: Owed | None) -> None:
+        """The mail that an act calls for, in the act's own transaction: both are kept, or neither."""
+        if owed:
+            automatic.queue(
+                session,
+                owed.kind,
+                subscription=owed.subscription,
+                subscriber=owed.subscriber,
+                consent_id=owed.consent_id,
+                now=self.site.app.clock(),
+            )
 
     def language(self, standing: Standing | None) -> str:
         """What was picked, else what the reader subscribed in, else what the browser asks for."""
         known = [self.chosen, standing.subscription.language if standing else ""]
         return next((each for each in known if each in available()), accepted(self.accept_language))
 
-    def page(self, template: str, standing: Standing | None, **values: Any) -> Response:
+    def page(
+        self, template: str, standing: Standing | None, *, language: str | None = None, **values: Any
+    ) -> HTMLResponse:
         """A page for this link, in its reader's language, with itself in the others."""
         place = standing.place if standing else None
         return self.site.page(
             template,
-            language=self.language(standing),
+            language=language or self.language(standing),
             place=place,
             others={each: f"?language={each}" for each in (place.languages if place else available())},
             standing=standing,
@@ -51,12 +77,18 @@ class MailedLink:
         )
 
 
-class LinkProblem(Exception):
-    """The link cannot be acted on. Answered with `response()`."""
+_EXPIRED = {Purpose.MOVE: "expired move", Purpose.MOVE_BACK: "expired move back"}
 
-    def __init__(self, link: MailedLink, problem: str, standing: Standing | None, status: int) -> None:
+
+class LinkProblem(Exception):
+    """The link cannot be acted on. Answered with `response()`. `named`: what an expired one named."""
+
+    def __init__(
+        self, link: MailedLink, problem: str, standing: Standing | None, status: int, named: int | None = None
+    ) -> None:
         super().__init__(problem)
         self._link, self._problem, self._standing, self._status = link, problem, standing, status
+        self.named = named
 
     def response(self) -> Response:
         """What is wrong, what to do, and the way to the form."""
@@ -67,8 +99,45 @@ class LinkProblem(Exception):
             else "/"
         )
         return self._link.page(
-            "link-problem.html", self._standing, status=self._status, problem=self._problem, form=form
+            "link-problem.html",
+            self._standing,
+            status=self._status,
+            problem=self._problem,
+            form=form,
+            again=AGAIN if self._problem == "expired" and _is_pending(self._standing) else "",
         )
+
+
+AGAIN = "again"
+"""The field of the button that asks for a new confirmation."""
+
+
+def _is_pending(standing: Standing | None) -> bool:
+    return standing is not None and standing.subscription.status is SubscriptionStatus.PENDING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """A button was pressed on the page behind a link, within the transaction of `session`."""
+
+    session: Session
+    request: Request
+    link: MailedLink
+    fields: Mapping[str, str]
+    subscription_id: int
+    standing: Standing  #: as it was before
+
+    @property
+    def words(self) -> Words:
+        return words(self.link.language(self.standing))
+
+    @property
+    def network(self) -> str:
+        return reader_network(self.request, self.link.site.app.settings.trusted_proxies)
+
+    @property
+    def now(self) -> datetime:
+        return self.link.site.app.clock()
 
 
 def _mailed_link(token: str, site: TheSite, accept_language: AcceptLanguage, language: str = "") -> MailedLink:

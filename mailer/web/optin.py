@@ -1,11 +1,14 @@
 """Double opt-in: the form asks, the link in the mail confirms. GET and HEAD change nothing, whoever sends them."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
+from sqlmodel import Session
 
 from mailer import links
+from mailer.issues import published
 from mailer.rendering.words import words
 from mailer.subscribers import address, subscription
 from mailer.subscribers.address import AddressError
@@ -16,8 +19,8 @@ from mailer.web.altcha import HARDER, TRIES, encoded
 from mailer.web.asking import Answer, Asking, Outcome, evenly
 from mailer.web.front import HONEYPOT, PROOF, STAMP, find, front_page
 from mailer.web.languages import accepted
-from mailer.web.mailed import LinkProblem, MailedLink, TheMailedLink
-from mailer.web.pages import HERE, READ, AcceptLanguage, Site, TheFields, TheSite
+from mailer.web.mailed import AGAIN, LinkProblem, MailedLink, TheMailedLink
+from mailer.web.pages import HERE, READ, AcceptLanguage, LenientFields, Site, TheFields, TheSite
 from mailer.web.place import Place, Standing, of_consent_id, of_subscription
 from mailer.web.security import WITH_SCRIPT, reader_network
 
@@ -142,15 +145,21 @@ def ask_to_confirm(link: TheMailedLink) -> Response:
         return _outcome_page(link, foreseen, standing)
     language = link.language(standing)
     question = wording.confirmation(words(language), standing.place, standing.edition.label)
-    return link.page("confirm.html", standing, question=question)
+    next_issue = standing.next_issue(site.app.clock())
+    return link.page("confirm.html", standing, question=question, next_issue=next_issue)
 
 
 @router.post("/c/{token}")
-def confirm(request: Request, link: TheMailedLink) -> Response:
-    """The button was pressed: the reader is subscribed."""
+def confirm(request: Request, link: TheMailedLink, fields: LenientFields) -> Response:
+    """The button was pressed: the reader is subscribed. Or that of an expired link, for a new one."""
     app = link.site.app
     with app.database.write() as session:
-        consent_id = link.read(session, Purpose.CONFIRM, of_consent_id)
+        try:
+            consent_id = link.read(session, Purpose.CONFIRM, of_consent_id)
+        except LinkProblem as problem:
+            if AGAIN not in fields or problem.named is None:
+                raise
+            return _confirm_again(request, link, session, problem.named)
         standing = of_subscription(session, subscription.foresee(session, consent_id).subscription)
         confirmed = subscription.confirm(
             session,
@@ -165,6 +174,24 @@ def confirm(request: Request, link: TheMailedLink) -> Response:
     return _outcome_page(link, confirmed, standing)
 
 
+def _confirm_again(request: Request, link: MailedLink, session: Session, consent_id: int) -> Response:
+    """The same page whatever comes of it."""
+    settings = link.site.app.settings
+    asked = subscription.request_again(
+        session,
+        consent_id,
+        source="expired link",
+        network=reader_network(request, settings.trusted_proxies),
+        window=timedelta(minutes=settings.confirmation_window_minutes),
+        now=link.site.app.clock(),
+    )
+    link.queue(session, asked.owed)
+    standing = of_consent_id(session, consent_id)
+    if standing is None:
+        raise LinkProblem(link, "erased", None, 410)
+    return link.page("check-mailbox.html", standing, minutes=settings.confirmation_window_minutes)
+
+
 def _confirmation(link: MailedLink, standing: Standing | None) -> str:
     if standing is None:
         return ""
@@ -173,5 +200,16 @@ def _confirmation(link: MailedLink, standing: Standing | None) -> str:
 
 def _outcome_page(link: MailedLink, confirmed: Confirmed, standing: Standing | None) -> Response:
     if confirmed.outcome in COUNTS or confirmed.outcome is Confirmation.ALREADY:
-        return link.page("subscribed.html", standing)
+        assert standing is not None
+        assert standing.subscription.id is not None
+        app, language = link.site.app, link.language(standing)
+        with app.database.read() as session:
+            weeks = published.weeks(session, standing.place.publication, language, limit=1)
+        return link.page(
+            "subscribed.html",
+            standing,
+            latest=weeks[0].issue if weeks else None,
+            next_issue=standing.next_issue(app.clock()),
+            preferences=link.preferences(standing.subscription.id),
+        )
     return LinkProblem(link, confirmed.outcome, standing, 410).response()

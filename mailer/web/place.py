@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from sqlmodel import Session, col, select
 
+from mailer.issues.calendar import SlotError, next_slot
 from mailer.issues.languages import available
 from mailer.rendering.words import in_language
 from mailer.tables import Consent, Edition, Publication, Subscription
@@ -28,6 +31,17 @@ class Place:
 
     def postal_address(self, language: str) -> str:
         return in_language(self.publication.postal_address, language)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.publication.time_zone)
+
+    def next_issue(self, now: datetime) -> date | None:
+        """The day of the next weekly slot, where the reader is to look for it; None where none is known."""
+        try:
+            return next_slot(self.publication.weekly_slot, self.publication.time_zone, now).astimezone(self.zone).date()
+        except SlotError:
+            return None
 
     def edition(self, code: str) -> Edition | None:
         return next((edition for edition in self.editions if edition.code == code), None)
@@ -63,6 +77,11 @@ class Standing:
     edition: Edition
     place: Place
 
+    def next_issue(self, now: datetime) -> date | None:
+        """The day of the next issue that comes to this reader, where one is known."""
+        pause = self.subscription.paused_until
+        return self.place.next_issue(max(now, pause) if pause else now)
+
 
 def of_subscription(session: Session, subscription: Subscription | None) -> Standing | None:
     """The standing of a subscription, None where there is none (any more)."""
@@ -75,6 +94,15 @@ def of_subscription(session: Session, subscription: Subscription | None) -> Stan
 
 def of_subscription_id(session: Session, subscription_id: int) -> Standing | None:
     return of_subscription(session, session.get(Subscription, subscription_id))
+
+
+def every_edition(session: Session, at: Place) -> Sequence[Edition]:
+    """Those too that are no longer offered: who reads one keeps it."""
+    return session.exec(
+        select(Edition)
+        .where(Edition.publication_id == at.publication.id)
+        .order_by(col(Edition.position), col(Edition.id))
+    ).all()
 
 
 def of_consent_id(session: Session, consent_id: int) -> Standing | None:

@@ -267,6 +267,10 @@ def upgrade() -> None:
         sa.Column("language", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
         sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.Column("changed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("paused_until", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.Column("undo_until", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.Column("moved_to_id", sa.Integer(), nullable=True),
+        sa.Column("gave_reason", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(["edition_id"], ["edition.id"], name=op.f("fk_subscription_edition_id_edition")),
         sa.ForeignKeyConstraint(
             ["subscriber_id"],
@@ -303,6 +307,9 @@ def upgrade() -> None:
                 "confirmed",
                 "left",
                 "imported",
+                "restored",
+                "paused",
+                "resumed",
                 name="event",
                 native_enum=False,
                 create_constraint=True,
@@ -405,6 +412,56 @@ def upgrade() -> None:
     )
 
     op.create_table(
+        "address_change",
+        sa.Column("request_id", sa.Integer(), nullable=False),
+        sa.Column("subscription_id", sa.Integer(), nullable=False),
+        sa.Column("asked_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("done_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["request_id"], ["consent.id"], name=op.f("fk_address_change_request_id_consent"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"],
+            ["subscription.id"],
+            name=op.f("fk_address_change_subscription_id_subscription"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("request_id", name=op.f("pk_address_change")),
+    )
+    with op.batch_alter_table("address_change", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_address_change_subscription_id"), ["subscription_id"], unique=False)
+
+    op.create_table(
+        "parting",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("publication_id", sa.Integer(), nullable=False),
+        sa.Column("month", sa.Date(), nullable=False),
+        sa.Column(
+            "reason",
+            sa.Enum(
+                "too much",
+                "not for me",
+                "unsafe",
+                "elsewhere",
+                "never asked",
+                "other",
+                name="reason",
+                native_enum=False,
+                create_constraint=True,
+                length=16,
+            ),
+            nullable=False,
+        ),
+        sa.Column("words", sqlmodel.sql.sqltypes.AutoString(length=500), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["publication_id"], ["publication.id"], name=op.f("fk_parting_publication_id_publication")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_parting")),
+    )
+    with op.batch_alter_table("parting", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_parting_publication_id"), ["publication_id"], unique=False)
+
+    op.create_table(
         "delivery",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column(
@@ -416,6 +473,8 @@ def upgrade() -> None:
                 "goodbye",
                 "forward",
                 "warning",
+                "new-address",
+                "old-address",
                 "test",
                 name="kind",
                 native_enum=False,
@@ -456,7 +515,7 @@ def upgrade() -> None:
         sa.Column("changed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.CheckConstraint(
             "kind = 'issue' OR kind = 'confirmation' OR kind = 'welcome' OR kind = 'goodbye' OR "
-            "kind = 'forward' OR kind = 'warning' OR kind = 'test'",
+            "kind = 'forward' OR kind = 'warning' OR kind = 'new-address' OR kind = 'old-address' OR kind = 'test'",
             name=op.f("ck_delivery_kind"),
         ),
         sa.CheckConstraint(
@@ -682,6 +741,14 @@ def downgrade() -> None:
     op.drop_table("retention")
     op.drop_table("removal")
     op.drop_table("seal")
+    with op.batch_alter_table("parting", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_parting_publication_id"))
+
+    op.drop_table("parting")
+    with op.batch_alter_table("address_change", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_address_change_subscription_id"))
+
+    op.drop_table("address_change")
     with op.batch_alter_table("consent", schema=None) as batch_op:
         batch_op.drop_index(
             "ix_consent_at",

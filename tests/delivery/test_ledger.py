@@ -1,6 +1,7 @@
 """One row decides: what is due is claimed once, what is answered is recorded once, what is not known is not guessed."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -124,6 +125,88 @@ def test_who_left_a_second_ago_gets_nothing(
         session.get_one(Subscription, left).status = SubscriptionStatus.UNSUBSCRIBED
     assert [each.subscription_id for each in claim()] == [stays]
     assert statuses(database) == ["withdrawn", "sending"]
+
+
+def test_a_paused_reader_gets_nothing_and_nothing_later(
+    database: Database, subscribe: Subscribe, going_out: GoingOut, claim: Claiming, clock: HandedClock
+) -> None:
+    pauses, back = subscribe("pauses@example.org", "back@example.org")
+    with database.write() as session:
+        session.get_one(Subscription, pauses).paused_until = clock() + timedelta(seconds=1)
+        session.get_one(Subscription, back).paused_until = clock()  # over at this very moment
+    going_out()
+    clock.pass_(days=1)
+    assert [each.subscription_id for each in claim()] == [back]
+    assert statuses(database) == ["sending"]
+
+
+@pytest.mark.parametrize(("seconds", "gets_it"), [(1, False), (0, True), (-1, True)])
+def test_a_pause_that_began_a_second_ago_counts_and_one_that_is_over_does_not(
+    database: Database,
+    subscribe: Subscribe,
+    going_out: GoingOut,
+    claim: Claiming,
+    clock: HandedClock,
+    seconds: int,
+    gets_it: bool,
+) -> None:
+    (reader,) = subscribe("a@example.org")
+    going_out()
+    with database.write() as session:
+        session.get_one(Subscription, reader).paused_until = clock() + timedelta(seconds=seconds)
+    assert bool(claim()) is gets_it
+    assert statuses(database) == ["sending" if gets_it else "withdrawn"]
+
+
+def test_letters_that_answer_a_reader_come_in_a_pause_too(
+    database: Database, subscribe: Subscribe, claim: Claiming, clock: HandedClock
+) -> None:
+    (reader,) = subscribe("a@example.org")
+    with database.write() as session:
+        subscription = session.get_one(Subscription, reader)
+        subscription.paused_until = clock() + timedelta(days=1)
+        consent = Consent(
+            subscription_id=reader,
+            event=ConsentEvent.CONFIRMED,
+            at=clock(),
+            wording="",
+            language="en",
+            source="test",
+            network="",
+        )
+        session.add(consent)
+        session.flush()
+        assert consent.id is not None
+        subscriber = session.get_one(Subscriber, subscription.subscriber_id)
+        automatic.queue(
+            session,
+            DeliveryKind.WELCOME,
+            subscription=subscription,
+            subscriber=subscriber,
+            consent_id=consent.id,
+            now=clock(),
+        )
+    assert len(claim()) == 1
+
+
+def test_what_may_have_arrived_does_not_follow_a_reader_to_another_address(
+    database: Database, subscribe: Subscribe, going_out: GoingOut, claim: Claiming, answer: Answering
+) -> None:
+    old, deferred, waiting = subscribe("a@example.org", "b@example.org", "c@example.org")
+    issue = going_out()
+    first, second = claim(2)
+    answer(SILENCE, first)
+    answer(LATER, second)
+    new, other, third = subscribe("a@example.net", "b@example.net", "c@example.net")
+    with database.write() as session:
+        ledger.follow(session, [(old, new), (deferred, other), (waiting, third)], "example.net")
+    with database.read() as session:
+        rows = session.exec(select(Delivery).where(Delivery.issue_id == issue).order_by(col(Delivery.id))).all()
+    assert [(row.subscription_id, row.destination) for row in rows] == [
+        (old, "example.org"),
+        (other, "example.net"),
+        (third, "example.net"),
+    ]
 
 
 def test_who_was_suppressed_meanwhile_gets_nothing(

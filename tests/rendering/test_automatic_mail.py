@@ -17,6 +17,7 @@ TOKEN = "abcdefghijklmnopqrstuvwxyz"
 CONFIRM = f"https://news.example.org/c/{TOKEN}"
 UNSUBSCRIBE = f"https://news.example.org/u/{TOKEN}"
 FRONT = "https://news.example.org/belarus/ru"
+PREFERENCES = f"https://news.example.org/p/{TOKEN}"
 ARCHIVE = "https://news.example.org/belarus/ru/issues"
 LETTERHEAD = Letterhead(
     names={"en": "Situation in Belarus", "be": "Сітуацыя ў Беларусі", "ru": "Ситуация в Беларуси"},
@@ -30,7 +31,8 @@ def about(confirm: str = CONFIRM, valid_hours: int = 72) -> About:
     return About(
         names=LETTERHEAD.names,
         edition="BE/RU",
-        confirm=confirm,
+        act=confirm,
+        preferences=PREFERENCES,
         unsubscribe=UNSUBSCRIBE,
         front=FRONT,
         archive=ARCHIVE,
@@ -68,12 +70,14 @@ def test_a_welcome_leads_to_the_archive_or_where_there_is_none_to_the_front_page
 
 @pytest.mark.parametrize("language", available())
 def test_every_mail_names_publication_edition_editors_and_address(language: str) -> None:
-    for body in (render_automatic(kind, language, LETTERHEAD, about()) for kind in LETTERS):
+    for kind in LETTERS:
+        body = render_automatic(kind, language, LETTERHEAD, about())
         assert LETTERHEAD.names[language] in body.subject
         assert f'<html lang="{language}">' in body.html
         for form in (body.html, body.text):
-            for said in (LETTERHEAD.names[language], "BE/RU", "editors@example.org", "12 Example Street, Vilnius"):
+            for said in (LETTERHEAD.names[language], "editors@example.org", "12 Example Street, Vilnius"):
                 assert said in form
+            assert ("BE/RU" in form) is (kind not in ("new-address", "old-address")), "several editions may move"
 
 
 @pytest.mark.parametrize(
@@ -139,3 +143,13 @@ def test_a_welcome_shows_where_to_leave_by_mail_only_where_mail_is_read(language
     for form in ("html", "text"):
         assert address in getattr(heard, form)
         assert "leave+" not in getattr(silent, form)
+
+
+@pytest.mark.parametrize("language", available())
+def test_a_welcome_leads_to_the_preferences_and_a_change_of_address_to_its_button_only(language: str) -> None:
+    body = welcome(language)
+    assert f'href="{PREFERENCES}"' in body.html
+    assert PREFERENCES in body.text.splitlines()
+    for kind in ("new-address", "old-address"):
+        body = render_automatic(kind, language, LETTERHEAD, about())
+        assert set(re.findall(r"https?://[^\s\"<]+", body.html + body.text)) == {CONFIRM}

@@ -14,7 +14,18 @@ from mailer.app import App
 from mailer.issues import issue as issues
 from mailer.issues.folder import read_files
 from mailer.issues.states import IssueStatus
-from mailer.tables import Consent, Delivery, Publication, Subscription
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.subscribers.subscription import UNDO
+from mailer.tables import (
+    Consent,
+    Delivery,
+    DeliveryKind,
+    Edition,
+    Publication,
+    Subscriber,
+    Subscription,
+    metadata,
+)
 from mailer.tokens import Purpose, Tokens
 from mailer.web.site import create_app
 from tests.conftest import HandedClock
@@ -62,10 +73,26 @@ class Ledger:
         with self._app.database.read() as session:
             return list(session.exec(select(Delivery).order_by(col(Delivery.id))))
 
-    def everything(self) -> list[dict[str, object]]:
-        """All rows as values: equal where nothing has changed."""
-        rows = [*self.subscriptions(), *self.consents(), *self.mails()]
-        return [row.model_dump() for row in rows]
+    def everything(self) -> dict[str, list[tuple[object, ...]]]:
+        """All rows of all tables: equal where nothing has changed."""
+        with self._app.database.read() as session:
+            return {
+                name: sorted((tuple(row) for row in session.execute(table.select())), key=repr)
+                for name, table in metadata.tables.items()
+            }
+
+    def acts(self) -> list[dict[str, object]]:
+        """Subscriptions, consents and mails, without what the form's limits count."""
+        return [row.model_dump() for row in (*self.subscriptions(), *self.consents(), *self.mails())]
+
+    def statuses(self) -> dict[str, SubscriptionStatus]:
+        """Address and edition -> state."""
+        with self._app.database.read() as session:
+            return {
+                f"{session.get_one(Subscriber, each.subscriber_id).address}"
+                f" {session.get_one(Edition, each.edition_id).code}": each.status
+                for each in session.exec(select(Subscription))
+            }
 
     def confirm_path(self, mail: Delivery | None = None) -> str:
         """The confirm link of a mail, by default the last one."""
@@ -79,6 +106,25 @@ class Ledger:
         subscription = subscription or self.subscriptions()[-1]
         assert subscription.id is not None
         return f"/u/{self._app.tokens.make(Purpose.UNSUBSCRIBE, subscription.id)}"
+
+    def preferences_path(self, subscription: Subscription | None = None) -> str:
+        """The preferences link of a subscription, by default the last one."""
+        subscription = subscription or self.subscriptions()[-1]
+        assert subscription.id is not None
+        return f"/p/{self._app.tokens.make(Purpose.PREFERENCES, subscription.id)}"
+
+    def move_path(self, mail: Delivery | None = None) -> str:
+        """The link of the last mail to a new address."""
+        mail = mail or next(each for each in reversed(self.mails()) if each.kind is DeliveryKind.NEW_ADDRESS)
+        assert mail.consent_id is not None
+        expires = mail.queued_at + timedelta(hours=self._app.settings.confirmation_hours)
+        return f"/m/{self._app.tokens.make(Purpose.MOVE, mail.consent_id, expires=expires)}"
+
+    def move_back_path(self) -> str:
+        """The link of the last mail to an old address."""
+        mail = next(each for each in reversed(self.mails()) if each.kind is DeliveryKind.OLD_ADDRESS)
+        assert mail.consent_id is not None
+        return f"/b/{self._app.tokens.make(Purpose.MOVE_BACK, mail.consent_id, expires=mail.queued_at + UNDO)}"
 
 
 @pytest.fixture

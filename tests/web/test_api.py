@@ -109,7 +109,7 @@ def test_a_problem_names_the_field_in_the_readers_language(
     assert (problem["status"], problem["title"]) == (422, "Некоторые поля заполнены неверно: см. errors.")
     assert [error["field"] for error in problem["errors"]] == named
     assert [error["pointer"] for error in problem["errors"]] == [f"#/{field}" for field in named]
-    assert ledger.everything() == []
+    assert ledger.acts() == []
 
 
 @pytest.mark.parametrize(

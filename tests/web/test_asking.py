@@ -81,7 +81,7 @@ def test_a_form_that_is_sent_back_faster_than_a_person_can_is_shown_once_more(
     page = client.post("/subscribe", data=fields).text
     assert "Ещё один шаг" in page
     assert fields_of(page) == fields
-    assert ledger.everything() == []
+    assert ledger.acts() == []
     clock.pass_(seconds=2)
     assert "Проверьте почту" in client.post("/subscribe", data=fields_of(page)).text
 
@@ -91,7 +91,7 @@ def test_a_form_of_another_site_is_followed_by_one_button(
     client: TestClient, publication: Publication, ledger: Ledger, clock: HandedClock, stamp: str
 ) -> None:
     page = client.post("/subscribe", data={**SNIPPET, "stamp": stamp}).text
-    assert ledger.everything() == []
+    assert ledger.acts() == []
     assert "<script" not in page
     clock.pass_(seconds=2)
     assert "Проверьте почту" in client.post("/subscribe", data=fields_of(page)).text
@@ -125,7 +125,7 @@ def test_under_pressure_the_browser_has_to_work(app: App, publication: Publicati
     answer = client.post("/subscribe", data=form())
     assert "Ещё один шаг" in answer.text
     assert "script-src 'self'" in answer.headers["content-security-policy"]
-    assert ledger.everything() == []
+    assert ledger.acts() == []
     fields = fields_of(answer.text)
     done = client.post("/subscribe", data={**fields, "altcha": solved(fields["altcha"])})
     assert "Проверьте почту" in done.text
@@ -278,7 +278,7 @@ def test_an_address_that_policy_refuses_is_marked_and_the_reason_said(
     answer = site(app, disposable_domains=listed).post("/subscribe", data=form(address=typed))
     assert answer.status_code == 422
     assert said in answer.text
-    assert ledger.everything() == []
+    assert ledger.acts() == []
 
 
 def test_what_policy_refuses_is_what_the_operator_says(app: App, publication: Publication) -> None:

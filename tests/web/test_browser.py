@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from mailer import staff
 from mailer.app import App
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import Publication, UserRole
+from mailer.tables import Publication, Subscription, UserRole
 from mailer.web.site import create_app
 from tests.conftest import HandedClock
 from tests.web.conftest import AddIssue, Ledger
@@ -145,6 +145,45 @@ def test_a_reader_subscribes_confirms_and_leaves(
     page.get_by_role("button", name=leave, exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(left)
     assert ledger.subscriptions()[0].status is SubscriptionStatus.UNSUBSCRIBED
+    assert page.context.cookies() == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_reader_chooses_pauses_moves_leaves_and_comes_back(
+    page: Page, ledger: Ledger, confirmed: Subscription, width: int
+) -> None:
+    page.goto(ledger.preferences_path(confirmed) + "?language=en")
+    _fits(page)
+    page.get_by_label("BE/RU").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_contain_text("Added: BE/RU.")
+    _fits(page)
+    page.get_by_label("Until the day below").check()
+    page.get_by_label("Day", exact=True).fill("2027-01-04")
+    page.get_by_role("button", name="Pause the letters").click()
+    expect(page.get_by_role("status")).to_contain_text("No issue before January 4, 2027.")
+    page.get_by_role("button", name="End the pause").click()
+    page.get_by_label("Your new e-mail address").fill("anna@example.net")
+    page.get_by_role("button", name="Send the link").click()
+    expect(page.get_by_role("status")).to_contain_text("a letter is on its way")
+
+    page.goto(ledger.leave_path(confirmed) + "?language=en")
+    _fits(page)
+    page.get_by_role("button", name="Unsubscribe from all editions").click()
+    page.get_by_label("I read it elsewhere").check()
+    page.get_by_role("button", name="Send the answer").click()
+    expect(page.get_by_role("status")).to_contain_text("Thank you.")
+    page.get_by_role("button", name="Undo: keep me subscribed").click()
+    expect(page.get_by_role("status")).to_contain_text("You get: RU, BE/RU.")
+    _fits(page)
+
+    page.goto(ledger.move_path() + "?language=en")
+    page.get_by_role("button", name="Confirm the new address").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your address was changed")
+    page.goto(ledger.move_back_path() + "?language=en")
+    page.get_by_role("button", name="Take the change back").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The change was taken back")
+    _fits(page)
     assert page.context.cookies() == []
 
 

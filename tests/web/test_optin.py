@@ -102,7 +102,7 @@ def test_a_wrong_address_comes_back_with_what_to_do(client: TestClient, ledger: 
     assert "name@example.org" in answer.text
     assert 'value="be-ru" checked' in answer.text
     assert "<script" not in answer.text
-    assert ledger.everything() == []
+    assert ledger.subscriptions() + ledger.consents() + ledger.mails() == []
 
 
 def test_what_was_typed_is_kept(client: TestClient) -> None:
@@ -113,7 +113,7 @@ def test_an_edition_that_is_not_offered_is_asked_for_again(client: TestClient, l
     answer = client.post("/subscribe", data=form(edition="fr"))
     assert answer.status_code == 422
     assert 'id="wrong-edition"' in answer.text
-    assert ledger.everything() == []
+    assert ledger.subscriptions() + ledger.consents() + ledger.mails() == []
 
 
 def test_a_publication_that_does_not_exist_is_not_found(client: TestClient) -> None:
@@ -212,6 +212,37 @@ def test_an_expired_link_leads_back_to_the_form_in_its_readers_language(
         assert "Срок действия ссылки истёк" in answer.text
         assert 'href="/belarus/ru"' in answer.text
     assert ledger.subscriptions()[0].status is SubscriptionStatus.PENDING
+
+
+def test_an_expired_link_has_a_button_for_a_new_one(client: TestClient, ledger: Ledger, clock: HandedClock) -> None:
+    client.post("/subscribe", data=form())
+    expired = ledger.confirm_path()
+    clock.pass_(hours=74)
+    assert 'name="again"' in client.get(expired).text
+    assert "Проверьте почту" in client.post(expired, data={"again": "yes"}).text
+    assert [mail.kind for mail in ledger.mails()] == [DeliveryKind.CONFIRMATION] * 2
+    first, second = ledger.consents()
+    assert (second.event, second.source, second.wording) == (ConsentEvent.REQUESTED, "expired link", first.wording)
+    before = ledger.everything()
+    assert "Проверьте почту" in client.post(expired, data={"again": "yes"}).text
+    assert ledger.everything() == before, "pressed twice"
+    assert client.post(ledger.confirm_path()).status_code == 200
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.CONFIRMED
+    clock.pass_(hours=1)
+    mails = len(ledger.mails())
+    assert 'name="again"' not in client.get(expired).text
+    assert client.post(expired, data={"again": "yes"}).status_code == 200
+    assert len(ledger.mails()) == mails, "who has confirmed needs no new link"
+
+
+def test_confirming_says_when_the_next_issue_comes_and_where_to_change_things(
+    client: TestClient, app: App, ledger: Ledger
+) -> None:
+    client.post("/subscribe", data=form(language="be"))
+    assert "Наступны выпуск: панядзелак, 23 лістапада." in client.get(ledger.confirm_path()).text
+    page = client.post(ledger.confirm_path()).text
+    assert "Наступны выпуск: панядзелак, 23 лістапада." in page
+    assert f'href="{ledger.preferences_path()}"' in page
 
 
 def test_the_link_works_to_its_last_hour(client: TestClient, ledger: Ledger, clock: HandedClock) -> None:
@@ -313,7 +344,9 @@ def test_the_confirmation_of_a_reader_who_was_given_up_is_sent(
     assert ledger.mails()[-1].id in [claim.delivery_id for claim in claims]
 
 
-@pytest.mark.parametrize("reason", sorted(set(SuppressionReason) - {SuppressionReason.UNREACHABLE, SuppressionReason.ERASED}))
+@pytest.mark.parametrize(
+    "reason", sorted(set(SuppressionReason) - {SuppressionReason.UNREACHABLE, SuppressionReason.ERASED})
+)
 def test_no_other_suppression_is_lifted_by_asking(
     client: TestClient, app: App, ledger: Ledger, confirmed: Subscription, clock: HandedClock, reason: SuppressionReason
 ) -> None:

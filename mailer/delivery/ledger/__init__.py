@@ -5,6 +5,7 @@
     recording   the answer is written and the Delivery moves on
     uncertain   what a dead worker left open is not known, and the publication's policy or the operator decides
     forgetting  readers go: what waits for them is withdrawn, and what servers said of them is blanked
+    following   a reader goes on at another address: what waits goes there
     ending      when an issue is done, and what becomes of a cancelled one
     statements  how what runs for every group of readers reaches the database
     moving      the one statement that changes a Delivery's state
@@ -20,6 +21,7 @@ readers, putting a statement together costs more than the database needs for it.
 from mailer.delivery.ledger.claiming import Claim, LeaseLost, claim, has_due
 from mailer.delivery.ledger.ending import is_finished, withdraw_issue
 from mailer.delivery.ledger.enqueuing import count_readers, enqueue_issue
+from mailer.delivery.ledger.following import follow
 from mailer.delivery.ledger.forgetting import discard, forget_readers, forget_recipient
 from mailer.delivery.ledger.moving import exchange
 from mailer.delivery.ledger.recording import Answer, record, refused_among
@@ -44,6 +46,7 @@ __all__ = [
     "discard",
     "enqueue_issue",
     "exchange",
+    "follow",
     "forget_readers",
     "forget_recipient",
     "give_back",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
-from mailer.delivery.ledger.enqueuing import holds
+from mailer.delivery.ledger.enqueuing import holds, is_awake
 from mailer.delivery.ledger.moving import (
     AMONG_IDS,
     ATTEMPT,
@@ -67,7 +67,7 @@ def claim(
 ) -> list[Claim]:
     """Takes up to `limit` due deliveries: automatic mail first, then the issues that are going out.
 
-    Each reader is looked at again: who left, or was suppressed, since the delivery was written is withdrawn here.
+    Each reader is looked at again: who left, pauses or was suppressed since the delivery was written is withdrawn here.
     Those whose destination is to be spared are put off until their `departure`. Raises LeaseLost.
     """
     claims = list[Claim]()
@@ -207,6 +207,8 @@ _WANTED = {
     DeliveryKind.CONFIRMATION: {SubscriptionStatus.PENDING},
     DeliveryKind.GOODBYE: {SubscriptionStatus.CONFIRMED},
     DeliveryKind.WARNING: {SubscriptionStatus.CONFIRMED},
+    DeliveryKind.NEW_ADDRESS: {SubscriptionStatus.PENDING, SubscriptionStatus.CONFIRMED},
+    DeliveryKind.OLD_ADDRESS: {SubscriptionStatus.UNSUBSCRIBED},
 }
 
 _suppressed = sa.exists().where(
@@ -227,9 +229,10 @@ _agreed = sa.or_(
 _is_kept = sa.exists().where(
     col(Forward.delivery_id) == DELIVERY.c.id, col(Quarantine.arrival_id) == col(Forward.arrival_id)
 )
+_wants_it_now = sa.or_(DELIVERY.c.kind != DeliveryKind.ISSUE, is_awake(sa.bindparam("now")))
 _is_wanted = sa.or_(
     DELIVERY.c.kind == DeliveryKind.TEST,
-    sa.and_(_agreed, sa.not_(_suppressed)),
+    sa.and_(_agreed, _wants_it_now, sa.not_(_suppressed)),
     sa.and_(DELIVERY.c.kind == DeliveryKind.FORWARD, _is_kept),  # the operator may have discarded it
 )
 

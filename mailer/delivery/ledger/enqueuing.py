@@ -18,7 +18,7 @@ _subscriber = metadata.tables["subscriber"]
 
 
 def enqueue_issue(session: Session, issue: Issue, messages: Mapping[int, int], now: datetime) -> int:
-    """Writes one delivery for each confirmed, unsuppressed subscription, in one statement. Returns how many.
+    """Writes one delivery for each confirmed, unsuppressed subscription that is not paused. Returns how many.
 
     `messages`: edition id -> message id. A subscription that already has its delivery keeps it, so doing it again
     adds nobody twice.
@@ -38,7 +38,7 @@ def enqueue_issue(session: Session, issue: Issue, messages: Mapping[int, int], n
         **{name: sa.literal(now, type_=DELIVERY.c.due_at.type) for name in ("due_at", "queued_at", "changed_at")},
     }
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    readers = _readers(list(messages), issue.publication_id, *values.values())
+    readers = _readers(list(messages), issue.publication_id, *values.values()).where(is_awake(now))
     writing = insert(DELIVERY).from_select(list(values), readers)
     if _has_deliveries(session, issue.id):  # not the first time: PostgreSQL takes a third longer where it may meet one
         writing = writing.on_conflict_do_nothing()
@@ -67,7 +67,7 @@ def _has_deliveries(session: Session, issue_id: int) -> bool:
 
 
 def count_readers(session: Session, edition: Edition) -> int:
-    """How many readers would get an issue of this edition now."""
+    """How many readers this edition has now, those included who pause."""
     readers = _readers([edition.id], edition.publication_id, sa.func.count())
     return int(execute(session, readers).scalar_one())
 
@@ -90,6 +90,11 @@ def _readers(edition_ids: Sequence[int | None], publication_id: int, *columns: A
             held.c.id.is_(None),
         )
     )
+
+
+def is_awake(now: Any) -> sa.ColumnElement[bool]:
+    """The subscription is not paused. A pause is over at its very moment, without anybody's doing."""
+    return sa.or_(_subscription.c.paused_until.is_(None), _subscription.c.paused_until <= now)
 
 
 def holds(publication_id: Any) -> sa.ColumnElement[bool]:

@@ -1,0 +1,293 @@
+"""The preferences: editions, language, pause, address, behind the link in every letter. GET and HEAD change nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+
+from babel import Locale
+from fastapi import APIRouter, Request, Response
+from sqlmodel import Session
+
+from mailer.rendering.words import words
+from mailer.subscribers import address, moving, preferences
+from mailer.subscribers.address import AddressError
+from mailer.subscribers.preferences import Reader
+from mailer.subscribers.suppression import is_suppressed
+from mailer.tables import Edition, Subscriber
+from mailer.tokens import Purpose
+from mailer.web import leaving, wording
+from mailer.web.mailed import Act, LinkProblem, MailedLink, TheMailedLink
+from mailer.web.pages import READ, TheFields
+from mailer.web.place import Standing, every_edition, of_subscription_id
+
+router = APIRouter()
+
+SOURCE = "preferences"
+WEEKS = (2, 4, 8)
+LONGEST_PAUSE = timedelta(days=365)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What the page says about the act that was just done."""
+
+    changes: Sequence[str] = ()
+    wrong: frozenset[str] = frozenset()  #: fields to be corrected
+    typed: str = ""  #: in the field of the new address
+    language: str | None = None  #: that the reader has just chosen
+
+
+@router.api_route("/p/{token}", methods=READ)
+def show(link: TheMailedLink) -> Response:
+    """What the reader gets, and what can be changed about it."""
+    with link.site.app.database.read() as session:
+        subscription_id = link.read(session, Purpose.PREFERENCES, of_subscription_id)
+        return _page(session, link, subscription_id, Said())
+
+
+@router.post("/p/{token}")
+def change(request: Request, link: TheMailedLink, fields: TheFields) -> Response:
+    """One of the buttons. Each may be pressed twice."""
+    with link.site.app.database.write() as session:
+        subscription_id = link.read(session, Purpose.PREFERENCES, of_subscription_id)
+        standing = of_subscription_id(session, subscription_id)
+        if standing is None:
+            raise LinkProblem(link, "erased", None, 410)
+        act = Act(
+            session=session,
+            request=request,
+            link=link,
+            fields=fields,
+            subscription_id=subscription_id,
+            standing=standing,
+        )
+        done = _ACTS.get(fields.get("act", ""), _nothing)(act)
+        return done if isinstance(done, Response) else _page(session, link, subscription_id, done)
+
+
+def _nothing(act: Act) -> Said:
+    return Said()
+
+
+def _choose(act: Act) -> Said | Response:
+    place, session, now = act.standing.place, act.session, act.now
+    reader = preferences.reader_of(session, act.subscription_id)
+    if reader is None:
+        return Said()
+    shown = _shown(session, act.standing, reader)
+    wanted = {edition.id for edition in shown if f"edition-{edition.code}" in act.fields and edition.id}
+    if not wanted:
+        return leaving.leave_everything(act)
+    chosen_language = act.fields.get("language", "")
+    chosen = preferences.choose(
+        session,
+        act.subscription_id,
+        shown,
+        wanted,
+        language=chosen_language if chosen_language in place.languages else reader.read[0].language,
+        wording=lambda edition, checked: wording.chosen(act.words, place, edition.label, checked=checked),
+        source=SOURCE,
+        network=act.network,
+        now=now,
+    )
+    if chosen is None:
+        return Said()
+    spoken = words(chosen.language) if chosen.language else act.words
+    changes = [
+        *(spoken.gettext("Added: {edition}.", edition=each.label) for each in chosen.added),
+        *(spoken.gettext("No longer sent: {edition}.", edition=each.label) for each in chosen.left),
+    ]
+    if chosen.language:
+        changes.append(spoken.gettext("Pages and automatic letters are in {language} now.", language=spoken.name))
+    get = [each for each in shown if each.id in wanted]
+    changes += [_twice(spoken.language, language, editions) for language, editions in overlaps(get)]
+    return Said(changes=changes or [spoken.gettext("Nothing was changed.")], language=chosen.language)
+
+
+def _pause(act: Act) -> Said:
+    until = _until(act)
+    if until is None:
+        return Said(wrong=frozenset({"until"}))
+    said = wording.pause(act.words, act.standing.place, until)
+    return _paused(act, until, said, said)
+
+
+def _resume(act: Act) -> Said:
+    said = act.words.gettext("The pause is over: the next issue comes to you again.")
+    return _paused(act, None, wording.resume(act.words), said)
+
+
+def _paused(act: Act, until: datetime | None, agreed: str, said: str) -> Said:
+    preferences.pause(
+        act.session,
+        act.subscription_id,
+        until,
+        wording=agreed,
+        source=SOURCE,
+        network=act.network,
+        now=act.now,
+    )
+    return Said(changes=[said])
+
+
+def _until(act: Act) -> datetime | None:
+    """The beginning of the day that was chosen, on the publication's clock; None where it is senseless."""
+    zone, typed = act.standing.place.zone, act.fields.get("pause", "")
+    today = act.now.astimezone(zone).date()
+    try:
+        day = date.fromisoformat(act.fields.get("until", "")) if typed == "date" else _in_weeks(today, int(typed))
+    except ValueError:
+        return None
+    if not today < day <= today + LONGEST_PAUSE:
+        return None
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def _in_weeks(today: date, weeks: int) -> date:
+    if weeks not in WEEKS:
+        raise ValueError(weeks)
+    return today + timedelta(weeks=weeks)
+
+
+def _move(act: Act) -> Said:
+    """The same answer for every address that could be one: it does not tell who reads us."""
+    app = act.link.site.app
+    try:
+        new = address.parse(act.fields.get("address", ""))
+    except AddressError:
+        return Said(wrong=frozenset({"address"}), typed=act.fields.get("address", ""))
+    asked = moving.ask(
+        act.session,
+        act.subscription_id,
+        new,
+        address.hash(new, app.settings.address_key.get_secret_value()),
+        wording=wording.moving(act.words),
+        network=act.network,
+        window=timedelta(minutes=app.settings.confirmation_window_minutes),
+        now=act.now,
+    )
+    act.link.queue(act.session, asked.owed)
+    said = act.words.gettext(
+        "If we may write to the address that you typed, a letter is on its way to it. Nothing changes before the button"
+        " behind its link is pressed."
+    )
+    return Said(changes=[said])
+
+
+def _restore(act: Act) -> Said:
+    leaving.restore(act)
+    return Said(changes=[act.words.gettext("Everything is as it was.")])
+
+
+_ACTS: dict[str, Callable[[Act], Said | Response]] = {
+    "choose": _choose,
+    "pause": _pause,
+    "resume": _resume,
+    "move": _move,
+    "everything": leaving.leave_everything,
+    "undo": _restore,
+    "reason": leaving.give_reason,
+}
+
+
+# The page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """A pause as the page offers it."""
+
+    weeks: int
+    until: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the page offers, and what is in force."""
+
+    editions: Sequence[Edition]
+    read: frozenset[int | None]  #: ids of editions
+    twice: Sequence[str]  #: which editions hold the same texts
+    pauses: Sequence[Pause]
+    first_day: date
+    last_day: date
+    paused_until: date | None
+    next_issue: date | None
+    language: str  #: of pages and automatic mail
+    wrong: frozenset[str] = field(default_factory=frozenset)
+
+
+def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) -> Response:
+    standing = of_subscription_id(session, subscription_id)
+    if standing is None:
+        raise LinkProblem(link, "erased", None, 410)
+    reader = preferences.reader_of(session, subscription_id)
+    if reader is None:
+        return _not_read(session, link, standing)
+    language = said.language or link.language(standing)
+    place, now = standing.place, link.site.app.clock()
+    shown, today = _shown(session, standing, reader), now.astimezone(standing.place.zone).date()
+    paused_until = reader.paused_until
+    is_paused = paused_until is not None and paused_until > now
+    choices = Choices(
+        editions=shown,
+        read=frozenset(each.edition_id for each in reader.read),
+        twice=[_twice(language, each, editions) for each, editions in overlaps(shown)],
+        pauses=[Pause(weeks=weeks, until=_in_weeks(today, weeks)) for weeks in WEEKS],
+        first_day=today + timedelta(days=1),
+        last_day=today + LONGEST_PAUSE,
+        paused_until=paused_until.astimezone(place.zone).date() if paused_until and is_paused else None,
+        next_issue=place.next_issue(max(now, paused_until) if paused_until else now),
+        language=reader.read[0].language,
+        wrong=said.wrong,
+    )
+    return link.page(
+        "preferences.html",
+        standing,
+        language=language,
+        status=422 if said.wrong else 200,
+        choices=choices,
+        changes=said.changes,
+        typed=said.typed,
+        agreement=wording.choice(words(language), place),
+        moving=wording.moving(words(language)),
+        from_page=leaving.FROM_PAGE,
+    )
+
+
+def _not_read(session: Session, link: MailedLink, standing: Standing) -> Response:
+    """Nothing is read by this link: it was left, it went on at another address, or the address gets no mail."""
+    subscriber = session.get_one(Subscriber, standing.subscription.subscriber_id)
+    publication_id = standing.place.publication.id
+    assert publication_id is not None
+    if is_suppressed(session, subscriber.address_hash, publication_id):
+        raise LinkProblem(link, "suppressed", standing, 410)
+    if standing.subscription.moved_to_id:
+        raise LinkProblem(link, "moved", standing, 410)
+    return leaving.left_page(session, link, standing)
+
+
+def _shown(session: Session, standing: Standing, reader: Reader) -> list[Edition]:
+    """The editions that are offered, and those that the reader has."""
+    read = {each.edition_id for each in reader.read}
+    return [each for each in every_edition(session, standing.place) if each.offered or each.id in read]
+
+
+def overlaps(editions: Sequence[Edition]) -> list[tuple[str, list[Edition]]]:
+    """The languages that several of these editions hold, with those editions."""
+    held = {
+        language: [each for each in editions if language in each.languages]
+        for each in editions
+        for language in each.languages
+    }
+    return [(language, those) for language, those in held.items() if len(those) > 1]
+
+
+def _twice(spoken: str, language: str, editions: Sequence[Edition]) -> str:
+    """Says that these editions hold the same text, in `language`."""
+    labels = ", ".join(each.label for each in editions)
+    return words(spoken).gettext(
+        "{editions}: the texts in {language} are the same in each of them, and come with each.",
+        editions=labels,
+        language=Locale.parse(spoken).languages.get(language, language),
+    )

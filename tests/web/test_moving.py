@@ -1,0 +1,261 @@
+"""A reader goes on at another address."""
+
+import pytest
+from sqlmodel import select
+from starlette.testclient import TestClient
+
+from mailer.app import App
+from mailer.delivery import ledger as deliveries
+from mailer.delivery.states import DeliveryStatus
+from mailer.subscribers import subscription
+from mailer.subscribers.address import hash, parse
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import (
+    ConsentEvent,
+    Delivery,
+    DeliveryKind,
+    Subscriber,
+    Subscription,
+    Suppression,
+    SuppressionReason,
+)
+from tests.conftest import HandedClock
+from tests.web.conftest import Ledger, form
+
+CONFIRMED, LEFT, PENDING = SubscriptionStatus.CONFIRMED, SubscriptionStatus.UNSUBSCRIBED, SubscriptionStatus.PENDING
+OLD, NEW = "anna@example.org ru", "anna@example.net ru"
+
+
+def asking(address: str = "anna@example.net") -> dict[str, str]:
+    return {"act": "move", "address": address}
+
+
+@pytest.fixture
+def path(ledger: Ledger, confirmed: Subscription) -> str:
+    return ledger.preferences_path(confirmed)
+
+
+@pytest.fixture
+def moved(client: TestClient, ledger: Ledger, path: str) -> str:
+    """The preferences of anna@example.org, who now reads at anna@example.net."""
+    client.post(path, data=asking())
+    client.post(ledger.move_path())
+    return path
+
+
+def test_nothing_moves_before_the_new_mailbox_says_so(client: TestClient, ledger: Ledger, path: str) -> None:
+    answer = client.post(path, data=asking())
+    assert 'role="status"' in answer.text
+    assert ledger.statuses() == {OLD: CONFIRMED, NEW: PENDING}
+    assert ledger.mails()[-1].kind is DeliveryKind.NEW_ADDRESS
+    assert ledger.mails()[-1].destination == "example.net"
+    assert "<button" in client.get(ledger.move_path()).text
+    assert ledger.statuses() == {OLD: CONFIRMED, NEW: PENDING}
+
+
+def test_the_new_address_confirms_and_the_old_one_is_told(client: TestClient, ledger: Ledger, path: str) -> None:
+    client.post(path, data=asking())
+    asked = client.get(ledger.move_path()).text
+    answer = client.post(ledger.move_path())
+    assert "Ваш адрес изменён" in answer.text
+    assert ledger.statuses() == {OLD: LEFT, NEW: CONFIRMED}
+    told = ledger.mails()[-1]
+    assert (told.kind, told.destination) == (DeliveryKind.OLD_ADDRESS, "example.org")
+    confirmed = next(each for each in reversed(ledger.consents()) if each.event is ConsentEvent.CONFIRMED)
+    assert confirmed.wording in asked
+    assert confirmed.request_id is not None
+    before = ledger.everything()
+    assert "Ваш адрес изменён" in client.post(ledger.move_path()).text
+    assert ledger.everything() == before, "pressed twice"
+
+
+def test_all_editions_move_with_language_and_pause(client: TestClient, ledger: Ledger, path: str) -> None:
+    client.post(path, data={"act": "choose", "edition-ru": "yes", "edition-en": "yes", "language": "be"})
+    client.post(path, data={"act": "pause", "pause": "4"})
+    client.post(path, data=asking())
+    client.post(ledger.move_path())
+    new = [each for each in ledger.subscriptions() if each.status is CONFIRMED]
+    assert [each.language for each in new] == ["be", "be"]
+    assert all(each.paused_until for each in new)
+    assert len(new) == 2
+
+
+def test_an_old_letter_has_no_power_over_the_new_address_except_to_leave(
+    client: TestClient, ledger: Ledger, moved: str, confirmed: Subscription
+) -> None:
+    before = ledger.everything()
+    for answer in (client.get(moved), client.post(moved, data={"act": "pause", "pause": "2"})):
+        assert answer.status_code == 410
+        assert "example.net" not in answer.text
+    assert client.post(moved, data=asking("eve@example.com")).status_code == 410
+    assert client.post(moved, data={"act": "undo"}).status_code == 410
+    assert ledger.everything() == before
+    assert client.post(ledger.leave_path(confirmed), data={"List-Unsubscribe": "One-Click"}).status_code == 200
+    assert ledger.statuses() == {OLD: LEFT, NEW: LEFT}
+
+
+def test_the_old_address_takes_it_back(client: TestClient, ledger: Ledger, moved: str) -> None:
+    assert "<button" in client.get(ledger.move_back_path()).text
+    answer = client.post(ledger.move_back_path())
+    assert "Изменение отменено" in answer.text
+    assert ledger.statuses() == {OLD: CONFIRMED, NEW: LEFT}
+    before = ledger.everything()
+    assert client.post(ledger.move_back_path()).status_code == 200
+    assert ledger.everything() == before, "pressed twice"
+    assert client.post(ledger.move_path()).status_code == 410, "the new address cannot do it again"
+    assert ledger.everything() == before
+
+
+def test_after_that_no_link_moves_the_reader_for_a_month(
+    client: TestClient, ledger: Ledger, moved: str, clock: HandedClock
+) -> None:
+    client.post(ledger.move_back_path())
+    clock.pass_(days=29)
+    before = ledger.everything()
+    assert client.post(moved, data=asking("eve@example.com")).status_code == 200
+    assert ledger.everything() == before
+    clock.pass_(days=2)
+    client.post(moved, data=asking("eve@example.com"))
+    assert ledger.everything() != before
+
+
+def test_taking_back_reaches_through_a_second_move(client: TestClient, ledger: Ledger, moved: str) -> None:
+    back = ledger.move_back_path()
+    second = next(each for each in ledger.subscriptions() if each.status is CONFIRMED)
+    client.post(ledger.preferences_path(second), data=asking("eve@example.com"))
+    client.post(ledger.move_path())
+    assert ledger.statuses()["eve@example.com ru"] is CONFIRMED
+    client.post(back)
+    assert ledger.statuses() == {OLD: CONFIRMED, NEW: LEFT, "eve@example.com ru": LEFT}
+
+
+def test_what_the_new_address_read_before_stays_when_it_is_taken_back(
+    client: TestClient, ledger: Ledger, path: str, clock: HandedClock
+) -> None:
+    client.post("/subscribe", data=form(address="anna@example.net"))
+    client.post(ledger.confirm_path())
+    clock.pass_(hours=1)
+    client.post(path, data=asking())
+    client.post(ledger.move_path())
+    assert ledger.statuses() == {OLD: LEFT, NEW: CONFIRMED}
+    client.post(ledger.move_back_path())
+    assert ledger.statuses() == {OLD: CONFIRMED, NEW: CONFIRMED}
+
+
+def test_the_answer_does_not_tell_who_reads_us(
+    client: TestClient, app: App, ledger: Ledger, path: str, clock: HandedClock
+) -> None:
+    client.post("/subscribe", data=form(address="boris@example.org"))
+    client.post(ledger.confirm_path())
+    clock.pass_(hours=1)
+    with app.database.write() as session:
+        key = app.settings.address_key.get_secret_value()
+        for address, reason in (("sadie@example.org", "bounce"), ("erased@example.org", "erased")):
+            session.add(
+                Suppression(
+                    address_hash=hash(parse(address), key),
+                    reason=SuppressionReason(reason),
+                    added_at=clock(),
+                    added_by="test",
+                )
+            )
+    answers = []
+    for name in ("new", "boris", "sadie", "erased", "anna", "new"):
+        answers.append(client.post(path, data=asking(f"{name}@example.org")))
+    first, *rest = [(answer.status_code, answer.content, sorted(answer.headers.items())) for answer in answers]
+    assert all(answer == first for answer in rest)
+    written = [each for each in ledger.mails() if each.kind is DeliveryKind.NEW_ADDRESS]
+    assert len(written) == 2, "the new one once, and the one who reads already"
+    assert ledger.statuses()["boris@example.org ru"] is CONFIRMED
+
+
+def test_a_link_is_no_way_to_write_to_many(client: TestClient, ledger: Ledger, path: str, clock: HandedClock) -> None:
+    for number in range(6):
+        client.post(path, data=asking(f"victim{number}@example.com"))
+    assert sum(each.kind is DeliveryKind.NEW_ADDRESS for each in ledger.mails()) == 3
+    clock.pass_(days=1, seconds=1)
+    client.post(path, data=asking("victim9@example.com"))
+    assert sum(each.kind is DeliveryKind.NEW_ADDRESS for each in ledger.mails()) == 4
+
+
+@pytest.mark.parametrize("typed", ["", "anna", '"><script>alert(1)</script>', "a@example.org\r\nBcc: b@example.org"])
+def test_a_wrong_address_is_pointed_at(client: TestClient, ledger: Ledger, path: str, typed: str) -> None:
+    before = ledger.everything()
+    answer = client.post(path, data=asking(typed))
+    assert answer.status_code == 422
+    assert 'aria-invalid="true" aria-describedby="wrong-address"' in answer.text
+    assert "<script" not in answer.text
+    assert ledger.everything() == before
+
+
+def test_who_left_meanwhile_is_not_moved(client: TestClient, ledger: Ledger, path: str) -> None:
+    client.post(path, data=asking())
+    client.post(path, data={"act": "everything"})
+    before = ledger.everything()
+    for answer in (client.get(ledger.move_path()), client.post(ledger.move_path())):
+        assert answer.status_code == 410
+        assert "подписка закончилась" in answer.text
+    assert ledger.everything() == before
+
+
+def test_an_expired_link_says_what_to_do(client: TestClient, ledger: Ledger, path: str, clock: HandedClock) -> None:
+    client.post(path, data=asking())
+    link = ledger.move_path()
+    clock.pass_(hours=74)
+    answer = client.post(link)
+    assert answer.status_code == 410
+    assert "попросите снова" in answer.text
+    client.post(path, data=asking())
+    client.post(ledger.move_path())
+    back = ledger.move_back_path()
+    clock.pass_(days=31)
+    assert "Отменить изменение здесь уже нельзя" in client.post(back).text
+    assert ledger.statuses() == {OLD: LEFT, NEW: CONFIRMED}
+
+
+def test_erased_readers_are_unknown(client: TestClient, app: App, ledger: Ledger, path: str) -> None:
+    client.post(path, data=asking())
+    link = ledger.move_path()
+    with app.database.write() as session:
+        session.delete(session.exec(select(Subscriber).where(Subscriber.address == "anna@example.org")).one())
+    assert client.post(link).status_code == 410
+    assert client.get(link).status_code == 410
+
+
+def test_an_issue_that_is_going_out_follows_the_reader(
+    client: TestClient, app: App, ledger: Ledger, path: str, confirmed: Subscription, clock: HandedClock
+) -> None:
+    with app.database.write() as session:
+        waiting = Delivery(
+            kind=DeliveryKind.ISSUE,
+            issue_id=7,
+            edition_id=confirmed.edition_id,
+            message_id=7,
+            subscription_id=confirmed.id,
+            destination="example.org",
+            status=DeliveryStatus.QUEUED,
+            due_at=clock(),
+            queued_at=clock(),
+            changed_at=clock(),
+        )
+        session.add(waiting)
+    client.post(path, data=asking())
+    client.post(ledger.move_path())
+    issue = next(each for each in ledger.mails() if each.kind is DeliveryKind.ISSUE)
+    new = next(each for each in ledger.subscriptions() if each.status is CONFIRMED)
+    assert (issue.subscription_id, issue.destination) == (new.id, "example.net")
+    client.post(ledger.move_back_path())
+    issue = next(each for each in ledger.mails() if each.kind is DeliveryKind.ISSUE)
+    assert (issue.subscription_id, issue.destination) == (confirmed.id, "example.org")
+    with app.database.write() as session:
+        deliveries.follow(session, [(int(confirmed.id or 0), int(confirmed.id or 0))], "example.com")
+    assert next(each for each in ledger.mails() if each.kind is DeliveryKind.ISSUE).destination == "example.org"
+
+
+def test_a_complaint_about_an_old_letter_does_not_reach_the_new_address(
+    app: App, ledger: Ledger, moved: str, confirmed: Subscription
+) -> None:
+    assert confirmed.id is not None
+    with app.database.write() as session:
+        subscription.leave(session, confirmed.id, source="complaint", network="", now=app.clock(), complained=True)
+    assert ledger.statuses() == {OLD: LEFT, NEW: CONFIRMED}

@@ -1,0 +1,292 @@
+"""The preferences: what a reader changes behind the link in a letter."""
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlmodel import col, select
+from starlette.testclient import TestClient
+
+from mailer.app import App
+from mailer.subscribers import suppression
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import ConsentEvent, Edition, Subscriber, Subscription, SuppressionReason
+from tests.conftest import HandedClock
+from tests.web.conftest import Ledger
+
+ACTS = ["choose", "pause", "resume", "move", "everything", "undo", "reason"]
+CONFIRMED, LEFT = SubscriptionStatus.CONFIRMED, SubscriptionStatus.UNSUBSCRIBED
+
+
+def choice(*editions: str, language: str = "ru") -> dict[str, str]:
+    return {"act": "choose", "language": language, **{f"edition-{code}": "yes" for code in editions}}
+
+
+@pytest.fixture
+def path(ledger: Ledger, confirmed: Subscription) -> str:
+    """The link of anna@example.org, who reads the edition ru."""
+    return ledger.preferences_path(confirmed)
+
+
+def test_the_page_shows_what_is_read(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert '<html lang="ru">' in answer.text
+    assert 'name="edition-ru" value="yes" checked' in answer.text
+    assert 'name="edition-en" value="yes">' in answer.text
+    assert "Следующий выпуск: понедельник, 23 ноября." in answer.text
+    assert "anna@" not in answer.text, "whoever has the link need not learn the address"
+    assert not answer.cookies
+
+
+def test_an_edition_is_added_without_another_confirmation(client: TestClient, ledger: Ledger, path: str) -> None:
+    mails = len(ledger.mails())
+    answer = client.post(path, data=choice("ru", "en"))
+    assert 'role="status"' in answer.text
+    assert "Добавлено: EN." in answer.text
+    assert ledger.statuses() == {"anna@example.org ru": CONFIRMED, "anna@example.org en": CONFIRMED}
+    assert len(ledger.mails()) == mails
+    said = ledger.consents()[-1]
+    assert (said.event, said.source, said.language) == (ConsentEvent.CONFIRMED, "preferences", "ru")
+    shown, _, box = said.wording.partition(" [x] ")
+    assert shown in answer.text
+    assert box == "EN"
+
+
+def test_an_edition_is_exchanged_for_another(client: TestClient, ledger: Ledger, path: str) -> None:
+    answer = client.post(path, data=choice("be-ru"))
+    assert "Добавлено: BE/RU." in answer.text
+    assert "Больше не присылается: RU." in answer.text
+    assert ledger.statuses() == {"anna@example.org ru": LEFT, "anna@example.org be-ru": CONFIRMED}
+    assert {each.event for each in ledger.consents()[-2:]} == {ConsentEvent.CONFIRMED, ConsentEvent.LEFT}
+    assert client.get(path).status_code == 200, "the old edition's link still leads to the preferences"
+
+
+def test_two_editions_with_the_same_texts_are_allowed_and_said(client: TestClient, ledger: Ledger, path: str) -> None:
+    answer = client.post(path, data=choice("ru", "be-ru"))
+    assert "RU, BE/RU: тексты на одном языке (русский) в них одинаковые" in answer.text.partition("<section")[0]
+    assert set(ledger.statuses().values()) == {CONFIRMED}
+
+
+def test_the_same_choice_twice_changes_nothing_more(client: TestClient, ledger: Ledger, path: str) -> None:
+    client.post(path, data=choice("ru", "en"))
+    before = ledger.everything()
+    answer = client.post(path, data=choice("ru", "en"))
+    assert "Ничего не изменено" in answer.text
+    assert ledger.everything() == before
+
+
+def test_no_edition_checked_is_leaving_and_can_be_undone(client: TestClient, ledger: Ledger, path: str) -> None:
+    client.post(path, data=choice("ru", "en"))
+    answer = client.post(path, data=choice())
+    assert "Вы отписались" in answer.text
+    assert set(ledger.statuses().values()) == {LEFT}
+    assert 'value="undo"' in client.get(path).text
+    back = client.post(path, data={"act": "undo"})
+    assert "Всё как прежде" in back.text
+    assert set(ledger.statuses().values()) == {CONFIRMED}, "both editions that were left together"
+    assert [each.event for each in ledger.consents()[-2:]] == [ConsentEvent.RESTORED] * 2
+
+
+def test_the_language_of_pages_and_letters_changes_at_once(client: TestClient, ledger: Ledger, path: str) -> None:
+    answer = client.post(path, data=choice("ru", language="be"))
+    assert '<html lang="be">' in answer.text
+    assert "Мова старонак і аўтаматычных лістоў цяпер: Беларуская." in answer.text
+    assert ledger.subscriptions()[0].language == "be"
+    assert '<html lang="be">' in client.get(path).text
+
+
+@pytest.mark.parametrize("language", ["xx", "", "../../etc", "{}"])
+def test_a_language_that_we_do_not_speak_is_passed_over(
+    client: TestClient, ledger: Ledger, path: str, language: str
+) -> None:
+    assert client.post(path, data=choice("ru", language=language)).status_code == 200
+    assert ledger.subscriptions()[0].language == "ru"
+
+
+def test_an_edition_that_is_no_longer_offered_is_kept_and_not_taken(
+    client: TestClient, app: App, ledger: Ledger, path: str
+) -> None:
+    with app.database.write() as session:
+        for edition in session.exec(select(Edition).where(col(Edition.code).in_(("ru", "en")))):
+            edition.offered = False
+    page = client.get(path).text
+    assert 'name="edition-ru"' in page
+    assert 'name="edition-en"' not in page
+    client.post(path, data=choice("ru", "en", "be-ru", "nope"))
+    assert ledger.statuses() == {"anna@example.org ru": CONFIRMED, "anna@example.org be-ru": CONFIRMED}
+
+
+@pytest.mark.parametrize(
+    ("fields", "until"),
+    [
+        ({"pause": "2"}, datetime(2026, 12, 3, 21, tzinfo=UTC)),  # midnight in Minsk
+        ({"pause": "8"}, datetime(2027, 1, 14, 21, tzinfo=UTC)),
+        ({"pause": "date", "until": "2026-11-21"}, datetime(2026, 11, 20, 21, tzinfo=UTC)),
+        ({"pause": "date", "until": "2027-11-20"}, datetime(2027, 11, 19, 21, tzinfo=UTC)),
+    ],
+)
+def test_a_reader_pauses_until_a_day(
+    client: TestClient, ledger: Ledger, path: str, fields: dict[str, str], until: datetime
+) -> None:
+    answer = client.post(path, data={"act": "pause", **fields})
+    assert answer.status_code == 200
+    assert ledger.subscriptions()[0].paused_until == until
+    said = ledger.consents()[-1]
+    assert said.event is ConsentEvent.PAUSED
+    assert said.wording in answer.text
+    before = ledger.everything()
+    client.post(path, data={"act": "pause", **fields})
+    assert ledger.everything() == before, "pressed twice"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"pause": "date", "until": "2026-11-20"},
+        {"pause": "date", "until": "2027-11-21"},
+        {"pause": "date", "until": "soon"},
+        {"pause": "date"},
+        {"pause": "3"},
+        {"pause": "9" * 5000},
+        {},
+    ],
+)
+def test_a_senseless_pause_is_pointed_at(client: TestClient, ledger: Ledger, path: str, fields: dict[str, str]) -> None:
+    before = ledger.everything()
+    answer = client.post(path, data={"act": "pause", **fields})
+    assert answer.status_code == 422
+    assert 'id="wrong-until"' in answer.text
+    assert ledger.everything() == before
+
+
+def test_a_pause_ends_by_the_button_or_by_itself(
+    client: TestClient, ledger: Ledger, path: str, clock: HandedClock
+) -> None:
+    client.post(path, data={"act": "pause", "pause": "2"})
+    assert "Пауза до: пятница, 4 декабря." in client.get(path).text
+    answer = client.post(path, data={"act": "resume"})
+    assert "Пауза окончена" in answer.text
+    assert ledger.subscriptions()[0].paused_until is None
+    assert ledger.consents()[-1].event is ConsentEvent.RESUMED
+    client.post(path, data={"act": "pause", "pause": "2"})
+    clock.pass_(days=14)
+    page = client.get(path).text
+    assert 'value="resume"' not in page
+    before = ledger.everything()
+    client.post(path, data={"act": "resume"})
+    assert ledger.everything() == before, "what is over needs no end"
+
+
+def test_an_edition_that_is_added_in_a_pause_pauses_too(client: TestClient, ledger: Ledger, path: str) -> None:
+    client.post(path, data={"act": "pause", "pause": "4"})
+    client.post(path, data=choice("ru", "en"))
+    first, second = ledger.subscriptions()
+    assert first.paused_until == second.paused_until
+    assert first.paused_until is not None
+
+
+def test_undo_brings_the_pause_back_and_a_fresh_confirmation_does_not(
+    client: TestClient, ledger: Ledger, path: str
+) -> None:
+    client.post(path, data={"act": "pause", "pause": "4"})
+    until = ledger.subscriptions()[0].paused_until
+    client.post(path, data={"act": "everything"})
+    client.post(path, data={"act": "undo"})
+    assert ledger.subscriptions()[0].paused_until == until
+    client.post(path, data={"act": "everything"})
+    client.post("/subscribe", data={"publication": "belarus", "edition": "ru", "address": "anna@example.org"})
+    client.post(ledger.confirm_path())
+    assert ledger.subscriptions()[0].status is CONFIRMED
+    assert ledger.subscriptions()[0].paused_until is None
+
+
+def test_who_reads_nothing_cannot_choose_by_an_old_link(
+    client: TestClient, ledger: Ledger, path: str, clock: HandedClock
+) -> None:
+    client.post(path, data={"act": "everything"})
+    clock.pass_(days=31)
+    before = ledger.everything()
+    for act in (choice("ru", "en"), {"act": "pause", "pause": "2"}, {"act": "undo"}, {"act": "resume"}, {"act": "x"}):
+        answer = client.post(path, data=act)
+        assert "Вы отписались" in answer.text
+        assert 'href="/belarus/ru"' in answer.text
+    assert ledger.everything() == before
+
+
+def test_a_suppressed_address_cannot_be_changed(client: TestClient, app: App, ledger: Ledger, path: str) -> None:
+    with app.database.write() as session:
+        subscriber = session.get_one(Subscriber, ledger.subscriptions()[0].subscriber_id)
+        suppression.suppress(session, subscriber, SuppressionReason.BOUNCE, note="", by="test", now=app.clock())
+    before = ledger.everything()
+    for answer in (client.get(path), client.post(path, data=choice("en")), client.post(path, data={"act": "undo"})):
+        assert answer.status_code == 410
+        assert "Мы не можем писать на ваш адрес" in answer.text
+    assert ledger.everything() == before
+
+
+def test_an_erased_reader_is_told_so(client: TestClient, app: App, confirmed: Subscription, path: str) -> None:
+    with app.database.write() as session:
+        session.delete(session.get_one(Subscriber, confirmed.subscriber_id))
+    for answer in (client.get(path), client.post(path, data=choice("en"))):
+        assert answer.status_code == 410
+        assert "This link is no longer valid" in answer.text
+
+
+def test_the_link_never_expires_and_looking_changes_nothing(
+    client: TestClient, ledger: Ledger, path: str, clock: HandedClock
+) -> None:
+    clock.pass_(days=3650)
+    before = ledger.everything()
+    for read in (client.get, client.head, client.options):
+        _ = read(path)
+        _ = read(path, headers={"Purpose": "prefetch", "Sec-Purpose": "prefetch;prerender"})
+    assert ledger.everything() == before
+
+
+@pytest.mark.parametrize("second", [{"act": "everything"}, {"act": "undo"}, {"act": "pause", "pause": "2"}])
+def test_two_acts_at_once_end_in_a_legal_state(
+    client: TestClient, ledger: Ledger, path: str, second: dict[str, str]
+) -> None:
+    statuses: list[int] = []
+    acts = [choice("be-ru", "en"), second, choice("ru"), second]
+    threads = [
+        threading.Thread(target=lambda act=act: statuses.append(client.post(path, data=act).status_code))
+        for act in acts
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 4
+    for each in ledger.subscriptions():
+        last = next(
+            consent
+            for consent in reversed(ledger.consents())
+            if consent.subscription_id == each.id
+            and consent.event in (ConsentEvent.CONFIRMED, ConsentEvent.LEFT, ConsentEvent.RESTORED)
+        )
+        assert (each.status is CONFIRMED) is (last.event is not ConsentEvent.LEFT), "what the evidence says last"
+        assert each.status in (CONFIRMED, LEFT)
+
+
+FIELDS = st.dictionaries(
+    st.sampled_from(
+        ["act", "pause", "until", "address", "language", "reason", "words", "edition-ru", "edition-x", "\0"]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+    | st.sampled_from(
+        [*ACTS, "date", "2", "2026-12-01", "0000-00-00", "9999-12-31", "ru", "a@example.org", "{0}", "%s"]
+    ),
+)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(fields=FIELDS)
+def test_no_form_is_ever_a_server_error(client: TestClient, ledger: Ledger, path: str, fields: dict[str, str]) -> None:
+    assert client.post(path, data=fields).status_code in (200, 422)
+    leave = ledger.leave_path(ledger.subscriptions()[0])
+    assert client.post(leave, data={"from": "page", **fields}).status_code == 200

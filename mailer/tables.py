@@ -217,9 +217,7 @@ class ConsentEvent(enum.StrEnum):
     REQUESTED = "requested"
     CONFIRMED = "confirmed"
     LEFT = "left"
-    IMPORTED = (
-        "imported"  #: brought in from elsewhere: the wording is what the operator knows of the consent given there
-    )
+    IMPORTED = "imported"  #: brought in: the wording is what the operator knows of the consent given elsewhere
     RESTORED = "restored"  #: leaving was taken back
     PAUSED = "paused"
     RESUMED = "resumed"
@@ -251,9 +249,7 @@ class Consent(SQLModel, table=True):
     source: str  #: the form, link or command it came by
     network: str  #: truncated: /24 of IPv4, /48 of IPv6; "" where none is known
     request_id: int | None = None  #: the Consent that a confirmation confirms; both go with their subscription
-    salt: bytes | None = Field(
-        default=None, sa_type=LargeBinary
-    )  #: what keeps the digest in its seal from being guessed
+    salt: bytes | None = Field(default=None, sa_type=LargeBinary)  #: keeps the digest in its seal from being guessed
     subject: str | None = Field(default=None, max_length=64)  #: keyed hash of the address that it was for
     network_salt: bytes | None = Field(default=None, sa_type=LargeBinary)  #: gone with the network
     network_digest: bytes | None = Field(default=None, sa_type=LargeBinary)  #: None where no network was known

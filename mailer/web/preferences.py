@@ -8,6 +8,7 @@ from babel import Locale
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
+from mailer import links
 from mailer.rendering.words import words
 from mailer.subscribers import address, moving, preferences
 from mailer.subscribers.address import AddressError
@@ -17,7 +18,7 @@ from mailer.tables import Edition, Subscriber
 from mailer.tokens import Purpose
 from mailer.web import leaving, wording
 from mailer.web.mailed import Act, LinkProblem, MailedLink, TheMailedLink
-from mailer.web.pages import READ, TheFields
+from mailer.web.pages import HERE, READ, TheFields
 from mailer.web.place import Standing, every_edition, of_subscription_id
 
 router = APIRouter()
@@ -252,6 +253,7 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
         agreement=wording.choice(words(language), place),
         moving=wording.moving(words(language)),
         from_page=leaving.FROM_PAGE,
+        my_data=links.my_data(HERE, link.token),
     )
 
 

@@ -36,7 +36,7 @@ def links(token: str = TOKEN) -> Links:
     return Links(
         view={language: f"https://news.example.org/belarus/{language}/issues/2026-11-16" for language in LANGUAGES},
         archive={language: f"https://news.example.org/belarus/{language}/issues" for language in LANGUAGES},
-        preferences=f"https://news.example.org/p/{token[::-1]}",
+        preferences="https://news.example.org/p/preferences-of-the-reader",
         unsubscribe=f"https://news.example.org/u/{token}",
     )
 

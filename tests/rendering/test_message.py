@@ -48,6 +48,7 @@ def values(unsubscribe: str = "a" * WIDTH, confirm: str = "c" * WIDTH) -> dict[S
         Slot.MESSAGE_ID: "b" * WIDTH,
         Slot.CONFIRM: confirm,
         Slot.UNSUBSCRIBE: unsubscribe,
+        Slot.PREFERENCES: "d" * WIDTH,
     }
 
 

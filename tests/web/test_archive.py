@@ -287,7 +287,7 @@ def test_view_in_browser_leads_to_the_issue_and_does_not_say_who_reads(
     add_issue("en", "be", "ru")
     one, other = (set(re.findall(f'{ORIGIN}[^\\s"<>]*', mail)) for mail in _mails(app))
     own, same = one - other, one & other
-    assert {link.split("/")[3] for link in own} == {"u"}
+    assert {link.split("/")[3] for link in own} == {"u", "p"}
     assert same == {
         f"{ORIGIN}/belarus/{path}" for path in ("be/issues", "be/issues/2019-04-15", "ru/issues/2019-04-15")
     }

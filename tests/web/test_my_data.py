@@ -115,9 +115,12 @@ def test_a_token_of_another_purpose_opens_nothing(client: TestClient, ledger: Le
     assert len(ledger.subscriptions()) == 1
 
 
-def test_the_unsubscribe_page_leads_there(client: TestClient, ledger: Ledger, path: str) -> None:
-    assert f'href="{path}/data"' in client.get(ledger.leave_path()).text
-    assert f'href="{path}/data"' in client.post(ledger.leave_path()).text
+def test_the_preferences_lead_there_and_the_link_that_providers_see_does_not(
+    client: TestClient, ledger: Ledger, path: str
+) -> None:
+    assert f'href="{path}/data"' in client.get(path).text
+    assert "/data" not in client.get(ledger.leave_path()).text
+    assert "/data" not in client.post(ledger.leave_path()).text
 
 
 def test_every_table_is_considered() -> None:
@@ -139,7 +142,12 @@ def test_every_table_with_a_way_to_the_reader_is_shown() -> None:
         ways |= more
     assert {"subscription", "consent", "delivery", "attempt", "arrival"} <= ways
     hidden = {name for name in ways if holdings.TABLES[name].startswith("none")}
-    assert hidden == {"removal", "quarantine", "forward"}  # which cannot be told to be this reader's
+    assert hidden == {
+        "removal",
+        "quarantine",
+        "forward",
+        "address_change",
+    }  # nobody knows whose, or ids
 
 
 def _named(column: object) -> str:

@@ -15,7 +15,7 @@ from mailer.subscribers import suppression
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import ConsentEvent, Edition, Subscriber, Subscription, SuppressionReason
 from tests.conftest import HandedClock
-from tests.web.conftest import Ledger
+from tests.web.conftest import Ledger, form
 
 ACTS = ["choose", "pause", "resume", "move", "everything", "undo", "reason"]
 CONFIRMED, LEFT = SubscriptionStatus.CONFIRMED, SubscriptionStatus.UNSUBSCRIBED
@@ -198,7 +198,7 @@ def test_undo_brings_the_pause_back_and_a_fresh_confirmation_does_not(
     client.post(path, data={"act": "undo"})
     assert ledger.subscriptions()[0].paused_until == until
     client.post(path, data={"act": "everything"})
-    client.post("/subscribe", data={"publication": "belarus", "edition": "ru", "address": "anna@example.org"})
+    client.post("/subscribe", data=form(edition="ru", address="anna@example.org"))
     client.post(ledger.confirm_path())
     assert ledger.subscriptions()[0].status is CONFIRMED
     assert ledger.subscriptions()[0].paused_until is None

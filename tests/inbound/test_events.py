@@ -206,7 +206,7 @@ def test_who_unsubscribes_at_the_provider_leaves_and_is_not_suppressed(
         (MAILGUN, {"reason": "suppress-bounce"}, Category.DOUBTED_USER),
         (MAILGUN, {"reason": "suppress-complaint"}, Category.BLOCKED),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__ if not isinstance(value, str | dict) else str(value),
 )
 def test_where_there_are_no_words_the_provider_s_own_class_counts(
     inbound: Inbound,

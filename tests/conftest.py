@@ -12,9 +12,12 @@ from typing import Any, Self
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings as hypothesis_settings
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
+from mailer import staff
 from mailer.app import App, assemble
 from mailer.database import Database
 from mailer.settings import Settings
@@ -178,6 +181,14 @@ def database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: P
         url = server.create("mailer", template=request.getfixturevalue("migrated_template"))
         yield url
     server.drop("mailer")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cheap_passwords() -> Iterator[None]:
+    """The real Argon2, at the least it may cost: a guess is meant to take a tenth of a second, a test is not."""
+    dear, staff._hashes = staff._hashes, PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+    yield
+    staff._hashes = dear
 
 
 @pytest.fixture

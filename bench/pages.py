@@ -1,0 +1,202 @@
+"""How the pages answer while an issue is going out from the same SQLite file: so many requests a second.
+
+    python bench/pages.py --json
+    python bench/pages.py --rate 200 --seconds 30 --readers 500000
+
+The real `mailer serve` answers and sends at once. Requests leave at their moments whether or not the earlier ones have
+been answered, so that a server which stalls is not asked less; every second one subscribes a new address, every other
+one confirms an address that asked two seconds before. What is counted is the time from the moment at which a request
+was due to its whole answer. Answers to the form leave at multiples of 50 ms (mailer/web/asking.py), so that is their
+least. An error is every answer that is not 200, and none.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+from sqlmodel import col, select
+
+from bench import receivers
+from bench.installation import Installation, fill, opened
+from bench.processes import Failed, Process, end_on_sigterm, until
+from mailer.app import App
+from mailer.subscribers import address
+from mailer.tables import Consent, Subscriber, Subscription
+from mailer.tokens import Purpose
+from mailer.web.asking import SOONEST
+
+SIZE = 30_000
+BEHIND = 2.0
+"""Seconds between asking and confirming."""
+
+CONNECTIONS = 100
+MANY = str(10**9)
+
+
+@dataclass
+class Found:
+    """What came of the requests, by kind."""
+
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    errors: list[str] = field(default_factory=list)
+
+
+def main() -> None:
+    wanted = arguments()
+    end_on_sigterm()
+    results = {}
+    for name, readers in (("nothing goes out", 0), ("an issue goes out", wanted.readers)):
+        print(name, file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix="mailer-pages-", dir=wanted.folder) as folder:
+            results[name] = measured(Path(folder), readers, wanted.rate, wanted.seconds)
+    if wanted.json:
+        print(json.dumps(results))
+        return
+    for name, result in results.items():
+        print(f"{name:18} " + "  ".join(f"{what} {value}" for what, value in result.items()))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--rate", type=int, default=200, help="requests a second")
+    add("--seconds", type=int, default=20)
+    add("--readers", type=int, default=300_000, help="of the issue that is going out: enough to last")
+    add("--folder", help="where the database is made; by default the system's")
+    add("--json", action="store_true", help="print one JSON object last")
+    return parser.parse_args()
+
+
+def measured(folder: Path, readers: int, rate: int, seconds: int) -> dict[str, object]:
+    """Figures of one server. Raises Failed."""
+    url, port = f"sqlite:///{folder / 'mailer.db'}", receivers.free_port()
+    fill(url, readers or 1, SIZE)
+    with receivers.own("127.0.0.1") as sink:
+        settings = {"relay_host": sink.host, "relay_port": str(sink.port), "relay_tls": "off"}
+        settings |= {f"requests_{name}": MANY for name in ("expected", "per_network", "per_domain", "per_address")}
+        installation = Installation(folder, url, settings | {"listen": f"127.0.0.1:{port}"})
+        app = installation.app()
+        command = [sys.executable, "-m", "mailer", "serve"]
+        with opened(app), Process(command, environment=installation.environment, folder=folder) as server:
+            _until_it_answers(server, port)
+            if readers:
+                for _ in until(60):
+                    if sink.counted()[0] > readers // 100:
+                        break
+            sent, began = sink.counted()[0], time.monotonic()
+            found = asyncio.run(_asked(app, port, rate, seconds))
+            per_second = (sink.counted()[0] - sent) / (time.monotonic() - began)
+            if readers and sink.counted()[0] >= readers:
+                raise Failed("the issue was out before the time was: give it more --readers")
+            peak_mb = server.peak_mb
+    every = [each for times in found.seconds.values() for each in times]
+    return {
+        "requests": len(every) + len(found.errors),
+        "errors": len(found.errors),
+        **({"first_error": found.errors[0]} if found.errors else {}),
+        **_quantiles("all", every),
+        **{
+            key: value
+            for name, times in sorted(found.seconds.items())
+            for key, value in _quantiles(name, times).items()
+        },
+        "mails_per_second": round(per_second),
+        "peak_mb": peak_mb,
+    }
+
+
+def _quantiles(name: str, times: list[float]) -> dict[str, float]:
+    if len(times) < 2:
+        return {}
+    cuts = statistics.quantiles(times, n=100)
+    return {
+        f"{name}_median_ms": round(cuts[49] * 1000, 1),
+        f"{name}_p99_ms": round(cuts[98] * 1000, 1),
+        f"{name}_worst_ms": round(max(times) * 1000, 1),
+    }
+
+
+def _until_it_answers(server: Process, port: int) -> None:
+    for _ in until(30, 0.05):
+        if not server.lives:
+            raise Failed(server.complaint())
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
+                return
+        except httpx.HTTPError:
+            continue
+
+
+async def _asked(app: App, port: int, rate: int, seconds: int) -> Found:
+    found, loop = Found(), asyncio.get_running_loop()
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30) as client:
+        front = await client.get("/bench/en")
+        stamp = re.search(r'name="stamp" value="([^"]+)"', front.text)
+        assert stamp is not None
+        await asyncio.sleep(SOONEST.total_seconds() + 0.5)
+
+        async def send(kind: str, path: str, data: dict[str, str], due: float) -> None:
+            try:
+                answer = await client.post(path, data=data)
+            except httpx.HTTPError as error:
+                found.errors.append(f"{kind}: {type(error).__name__}")
+                return
+            if answer.status_code == 200:
+                found.seconds[kind].append(loop.time() - due)
+            else:
+                found.errors.append(f"{kind}: {answer.status_code}")
+
+        began, tasks, behind = loop.time() + 0.1, set[asyncio.Task[None]](), int(BEHIND * rate / 2)
+        for number in range(rate * seconds // 2):
+            due = began + number * 2 / rate
+            await asyncio.sleep(max(due - loop.time(), 0))
+            data = {"publication": "bench", "edition": "en", "language": "en", "stamp": stamp[1]}
+            tasks.add(asyncio.create_task(send("subscribe", "/subscribe", data | {"address": _address(number)}, due)))
+            due += 1 / rate
+            path = await asyncio.to_thread(_confirm_path, app, number - behind) if number >= behind else None
+            await asyncio.sleep(max(due - loop.time(), 0))
+            if path:
+                tasks.add(asyncio.create_task(send("confirm", path, {}, due)))
+            elif number >= behind:
+                found.errors.append("confirm: nothing was asked for two seconds before")
+        await asyncio.gather(*tasks)
+    return found
+
+
+def _address(number: int) -> str:
+    return f"new-{number}@d{number % 500}.example"
+
+
+def _confirm_path(app: App, number: int) -> str | None:
+    """The link in the confirmation that this reader gets."""
+    asked = (
+        select(Consent.id, Consent.at)
+        .join(Subscription, col(Subscription.id) == col(Consent.subscription_id))
+        .join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
+        .where(Subscriber.address_hash == _hash(app, _address(number)))
+    )
+    with app.database.read() as session:
+        row = session.exec(asked).first()
+    if row is None or row[0] is None:
+        return None
+    expires = row[1] + timedelta(hours=app.settings.confirmation_hours)
+    return f"/c/{app.tokens.make(Purpose.CONFIRM, row[0], expires=expires)}"
+
+
+def _hash(app: App, text: str) -> str:
+    return address.hash(address.parse(text), app.settings.address_key.get_secret_value())
+
+
+if __name__ == "__main__":
+    main()

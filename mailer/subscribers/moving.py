@@ -18,9 +18,11 @@ from mailer.subscribers.address import Address
 from mailer.subscribers.preferences import Reader, reader_of
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus
 from mailer.subscribers.subscription import (
+    ENDED,
     UNDO,
     Owed,
     Requested,
+    bring_back,
     end,
     goes_on_as,
     id_of,
@@ -69,7 +71,7 @@ def ask(
     Nothing to an address that is suppressed or was written to a moment ago, to the reader's own, to a fourth one in a
     day, nor within UNDO of a change that was taken back: then somebody else has a link of this reader's.
     """
-    reader = reader_of(session, subscription_id)
+    reader = reader_of(session, subscription_id, lock=True)
     if reader is None or address_hash == reader.subscriber.address_hash or not _may_ask(session, reader, now):
         return Requested(owed=None)
     edition = session.get_one(Edition, _asking(reader, subscription_id).edition_id)
@@ -104,8 +106,11 @@ def _may_ask(session: Session, reader: Reader, now: datetime) -> bool:
     )
     if len(session.exec(asked.limit(ASKED_AT_MOST)).all()) == ASKED_AT_MOST:
         return False
-    since = now - UNDO
-    return not any(
+    return not _was_taken_back(session, reader, since=now - UNDO)
+
+
+def _was_taken_back(session: Session, reader: Reader, *, since: datetime) -> bool:
+    return any(
         was_recorded(session, each, ConsentEvent.RESTORED, since=since, source=TAKEN_BACK)
         for each in reader.subscriptions
     )
@@ -154,6 +159,8 @@ def _foreseen(session: Session, request_id: int) -> tuple[Moved, _Change | None]
     reader = reader_of(session, change.subscription_id)
     if reader is None or reader.subscriber.id == new.subscriber_id:
         return Moved(outcome=Move.OUTDATED, subscription=new), None
+    if _was_taken_back(session, reader, since=change.asked_at - _MOMENT):
+        return Moved(outcome=Move.OUTDATED, subscription=new), None
     return Moved(outcome=Move.DONE, subscription=new), (change, reader, new)
 
 
@@ -162,7 +169,8 @@ def confirm(
 ) -> Moved:
     """The owner of the new mailbox acted on the link: what was read at the old address goes on there.
 
-    Editions that are read there already are only ended here. Again, it changes nothing. `language`: of the wording.
+    Editions that are read there already are only ended here; an issue that waits for the one and not for the other goes
+    there too. Again, it changes nothing. `language`: of the wording.
     """
     _lock(session, _foreseen(session, request_id)[1])
     foreseen, change = _foreseen(session, request_id)
@@ -181,7 +189,7 @@ def confirm(
                 session, target, ConsentEvent.CONFIRMED, now, wording=wording, source=SOURCE, network=network
             )
             consent.request_id, consent.language = request_id, language or target.language
-            pairs.append((id_of(old), id_of(target)))
+        pairs.append((id_of(old), id_of(target)))
         told[id_of(old)] = end(session, old, wording="", source=SOURCE, network="", now=now, undo=False)
         old.moved_to_id = id_of(target)
     asked.done_at = now
@@ -227,9 +235,17 @@ def foresee_back(session: Session, left_id: int) -> Moved:
         return Moved(outcome=Move.SUPPRESSED, subscription=old)
     if was_recorded(session, old, ConsentEvent.RESTORED, since=left.at - _MOMENT, source=TAKEN_BACK):
         return Moved(outcome=Move.ALREADY, subscription=old)
-    if old.status is not SubscriptionStatus.UNSUBSCRIBED or old.moved_to_id is None:
-        return Moved(outcome=Move.OUTDATED, subscription=old)
-    return Moved(outcome=Move.DONE, subscription=old)
+    done = _was_moved_at(session, old, left.at)
+    return Moved(outcome=Move.DONE if done else Move.OUTDATED, subscription=old)
+
+
+def _was_moved_at(session: Session, subscription: Subscription, moment: datetime) -> bool:
+    """Whether the change of that moment is what ended it last."""
+    if subscription.moved_to_id is None or subscription.status not in ENDED:
+        return False
+    ends = select(Consent).where(Consent.subscription_id == subscription.id, Consent.event == ConsentEvent.LEFT)
+    last = session.exec(ends.order_by(col(Consent.id).desc()).limit(1)).first()
+    return last is not None and last.source == SOURCE and last.at == moment
 
 
 def take_back(session: Session, left_id: int, *, wording: str, network: str, now: datetime) -> Moved:
@@ -249,11 +265,11 @@ def take_back(session: Session, left_id: int, *, wording: str, network: str, now
     subscriber = session.get_one(Subscriber, named.subscriber_id)
     pairs = list[tuple[int, int]]()
     for old in readings(session, named.subscriber_id, publication_of(session, named)):
-        if old.moved_to_id is None or old.status is not SubscriptionStatus.UNSUBSCRIBED or old.changed_at != moved_at:
+        if old.moved_to_id is None or not _was_moved_at(session, old, moved_at):
             continue
         target = session.get(Subscription, goes_on_as(session, old.moved_to_id))
         began_there = session.get(Subscription, old.moved_to_id)
-        move(session, old, SubscriptionEvent.RESTORE, now)
+        bring_back(session, old, now)
         record(session, old, ConsentEvent.RESTORED, now, wording=wording, source=TAKEN_BACK, network=network)
         if target is None or began_there is None or target.status is not SubscriptionStatus.CONFIRMED:
             continue

@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus
-from mailer.subscribers.subscription import end, move, publication_of, reading_of, readings, record, row_of
+from mailer.subscribers.subscription import end, goes_on_as, move, publication_of, reading_of, readings, record, row_of
 from mailer.subscribers.suppression import is_suppressed
 from mailer.tables import ConsentEvent, Edition, Subscriber, Subscription
 
@@ -104,8 +104,9 @@ def choose(
 def leave_everything(
     session: Session, subscription_id: int, *, wording: str, source: str, network: str, now: datetime
 ) -> Sequence[Subscription]:
-    """The reader leaves every edition of the publication. Returns what ended by this act."""
-    row = row_of(session, subscription_id, lock=True)
+    """The reader leaves every edition of the publication, at the address where they are read now. Returns what ended
+    by this act."""
+    row = row_of(session, goes_on_as(session, subscription_id), lock=True)
     if row is None:
         return []
     every = readings(session, row[0].subscriber_id, publication_of(session, row[0]))

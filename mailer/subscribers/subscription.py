@@ -350,6 +350,8 @@ def leave(
         return Left(subscription=None, first=False)
     subscription, _ = row
     if subscription.status is SubscriptionStatus.UNSUBSCRIBED:
+        if complained:
+            subscription.undo_until = None
         return Left(subscription=subscription, first=False)
     end(session, subscription, wording=wording, source=source, network=network, now=now, undo=not complained)
     session.flush()
@@ -386,9 +388,13 @@ def goes_on_as(session: Session, subscription_id: int) -> int:
     return subscription_id
 
 
+ENDED = frozenset({SubscriptionStatus.UNSUBSCRIBED, SubscriptionStatus.PENDING})
+"""What a subscription that was left may be: somebody who asks for it in the form takes the way back from nobody."""
+
+
 def can_restore(session: Session, subscription: Subscription, now: datetime) -> bool:
     """Whether leaving can still be taken back."""
-    if subscription.status is not SubscriptionStatus.UNSUBSCRIBED or not subscription.undo_until:
+    if subscription.status not in ENDED or not subscription.undo_until:
         return False
     subscriber = session.get_one(Subscriber, subscription.subscriber_id)
     is_held = is_suppressed(session, subscriber.address_hash, publication_of(session, subscription))
@@ -407,13 +413,22 @@ def restore(
         return []
     left, publication_id = row[0], publication_of(session, row[0])
     together = [
-        each for each in readings(session, left.subscriber_id, publication_id) if each.undo_until == left.undo_until
+        each
+        for each in readings(session, left.subscriber_id, publication_id)
+        if each.undo_until == left.undo_until and each.status in ENDED
     ]
     for each in together:
-        move(session, each, SubscriptionEvent.RESTORE, now)
+        bring_back(session, each, now)
         record(session, each, ConsentEvent.RESTORED, now, wording=wording, source=source, network=network)
     session.flush()
     return together
+
+
+def bring_back(session: Session, subscription: Subscription, now: datetime) -> None:
+    """It is as it was before it was left; a request that nobody has confirmed since falls away."""
+    if subscription.status is SubscriptionStatus.PENDING:
+        move(session, subscription, SubscriptionEvent.LEAVE, now)
+    move(session, subscription, SubscriptionEvent.RESTORE, now)
 
 
 # Rows

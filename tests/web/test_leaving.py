@@ -7,7 +7,7 @@ from sqlmodel import select
 from starlette.testclient import TestClient
 
 from mailer.app import App
-from mailer.subscribers import suppression
+from mailer.subscribers import subscription, suppression
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import ConsentEvent, Parting, PartingReason, Subscriber, Subscription, SuppressionReason
 from tests.conftest import HandedClock
@@ -222,3 +222,32 @@ def test_who_has_not_left_gives_no_reason(
     press(client, ledger.leave_path(confirmed), "reason", reason="unsafe")
     assert partings(app) == []
     assert ledger.subscriptions()[0].status is SubscriptionStatus.CONFIRMED
+
+
+def test_an_undo_brings_back_what_somebody_asked_for_meanwhile(
+    client: TestClient, ledger: Ledger, confirmed: Subscription, clock: HandedClock
+) -> None:
+    both = {"act": "choose", "edition-ru": "yes", "edition-en": "yes"}
+    client.post(ledger.preferences_path(confirmed), data=both)
+    ru, en = ledger.subscriptions()
+    press(client, ledger.leave_path(ru), "everything")
+    clock.pass_(hours=1)
+    client.post("/subscribe", data=form())
+    assert ledger.statuses() == {
+        "anna@example.org ru": SubscriptionStatus.PENDING,
+        "anna@example.org en": SubscriptionStatus.UNSUBSCRIBED,
+    }
+    press(client, ledger.leave_path(en), "undo")
+    assert set(ledger.statuses().values()) == {SubscriptionStatus.CONFIRMED}
+
+
+def test_a_complaint_after_leaving_cannot_be_taken_back(
+    client: TestClient, app: App, ledger: Ledger, confirmed: Subscription
+) -> None:
+    assert confirmed.id is not None
+    path = ledger.leave_path(confirmed)
+    client.post(path, data=ONE_CLICK)
+    with app.database.write() as session:
+        subscription.leave(session, confirmed.id, source="complaint", network="", now=app.clock(), complained=True)
+    press(client, path, "undo")
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.UNSUBSCRIBED

@@ -1,11 +1,14 @@
 """A reader goes on at another address."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlmodel import select
 from starlette.testclient import TestClient
 
 from mailer.app import App
 from mailer.delivery import ledger as deliveries
+from mailer.delivery import workers
 from mailer.delivery.states import DeliveryStatus
 from mailer.subscribers import subscription
 from mailer.subscribers.address import hash, parse
@@ -222,16 +225,15 @@ def test_erased_readers_are_unknown(client: TestClient, app: App, ledger: Ledger
     assert client.get(link).status_code == 410
 
 
-def test_an_issue_that_is_going_out_follows_the_reader(
-    client: TestClient, app: App, ledger: Ledger, path: str, confirmed: Subscription, clock: HandedClock
-) -> None:
+def waits(app: App, subscription: Subscription, clock: HandedClock) -> None:
+    """An issue is on its way to this reader."""
     with app.database.write() as session:
         waiting = Delivery(
             kind=DeliveryKind.ISSUE,
             issue_id=7,
-            edition_id=confirmed.edition_id,
+            edition_id=subscription.edition_id,
             message_id=7,
-            subscription_id=confirmed.id,
+            subscription_id=subscription.id,
             destination="example.org",
             status=DeliveryStatus.QUEUED,
             due_at=clock(),
@@ -239,6 +241,12 @@ def test_an_issue_that_is_going_out_follows_the_reader(
             changed_at=clock(),
         )
         session.add(waiting)
+
+
+def test_an_issue_that_is_going_out_follows_the_reader(
+    client: TestClient, app: App, ledger: Ledger, path: str, confirmed: Subscription, clock: HandedClock
+) -> None:
+    waits(app, confirmed, clock)
     client.post(path, data=asking())
     client.post(ledger.move_path())
     issue = next(each for each in ledger.mails() if each.kind is DeliveryKind.ISSUE)
@@ -259,3 +267,85 @@ def test_a_complaint_about_an_old_letter_does_not_reach_the_new_address(
     with app.database.write() as session:
         subscription.leave(session, confirmed.id, source="complaint", network="", now=app.clock(), complained=True)
     assert ledger.statuses() == {OLD: LEFT, NEW: CONFIRMED}
+
+
+# What somebody else does meanwhile
+
+
+def test_a_form_that_somebody_fills_in_does_not_keep_the_old_address_from_taking_it_back(
+    client: TestClient, ledger: Ledger, moved: str, clock: HandedClock
+) -> None:
+    back = ledger.move_back_path()
+    clock.pass_(hours=1)
+    client.post("/subscribe", data=form(address="anna@example.org"))
+    assert ledger.statuses() == {OLD: PENDING, NEW: CONFIRMED}
+    assert "<button" in client.get(back).text
+    assert client.post(back).status_code == 200
+    assert ledger.statuses() == {OLD: CONFIRMED, NEW: LEFT}
+
+
+def test_a_form_that_somebody_fills_in_does_not_keep_the_old_address_from_being_told(
+    client: TestClient, app: App, ledger: Ledger, moved: str, clock: HandedClock
+) -> None:
+    clock.pass_(hours=1)
+    client.post("/subscribe", data=form(address="anna@example.org"))
+    with app.database.write() as session:
+        worker = workers.register(session, clock(), alone=False)
+        claims = deliveries.claim(session, worker_id=worker, relay="relay", limit=10, now=clock())
+    assert DeliveryKind.OLD_ADDRESS in [each.kind for each in claims]
+
+
+def test_once_taken_back_no_other_link_that_was_asked_for_before_moves_the_reader(
+    client: TestClient, ledger: Ledger, path: str
+) -> None:
+    client.post(path, data=asking())
+    client.post(path, data=asking("eve@example.com"))
+    first, second = [each for each in ledger.mails() if each.kind is DeliveryKind.NEW_ADDRESS]
+    client.post(ledger.move_path(first))
+    client.post(ledger.move_back_path())
+    before = ledger.everything()
+    assert client.get(ledger.move_path(second)).status_code == 410
+    assert client.post(ledger.move_path(second)).status_code == 410
+    assert ledger.everything() == before
+
+
+def test_a_link_that_takes_back_a_change_takes_back_no_later_one(
+    client: TestClient, ledger: Ledger, moved: str, clock: HandedClock
+) -> None:
+    back = ledger.move_back_path()
+    for address in ("anna@example.org", "anna@example.com"):
+        clock.pass_(hours=25)
+        read = next(each for each in ledger.subscriptions() if each.status is CONFIRMED)
+        client.post(ledger.preferences_path(read), data=asking(address))
+        client.post(ledger.move_path())
+    before = ledger.everything()
+    assert client.post(back).status_code == 410
+    assert ledger.everything() == before
+
+
+def test_whoever_presses_leave_in_an_old_tab_has_left(client: TestClient, ledger: Ledger, moved: str) -> None:
+    assert "Вы отписались" in client.post(moved, data={"act": "everything"}).text
+    assert ledger.statuses() == {OLD: LEFT, NEW: LEFT}
+
+
+def test_an_issue_that_waits_for_the_old_address_alone_goes_to_one_that_reads_already(
+    client: TestClient, app: App, ledger: Ledger, path: str, confirmed: Subscription, clock: HandedClock
+) -> None:
+    waits(app, confirmed, clock)
+    client.post("/subscribe", data=form(address="anna@example.net"))  # after the issue began to go out
+    client.post(ledger.confirm_path())
+    clock.pass_(hours=1)
+    client.post(path, data=asking())
+    client.post(ledger.move_path())
+    issue = next(each for each in ledger.mails() if each.kind is DeliveryKind.ISSUE)
+    new = next(each for each in ledger.subscriptions() if each.status is CONFIRMED)
+    assert (issue.subscription_id, issue.destination) == (new.id, "example.net")
+
+
+@pytest.mark.postgresql
+def test_many_requests_at_once_are_no_way_to_write_to_many_either(
+    client: TestClient, ledger: Ledger, path: str
+) -> None:
+    with ThreadPoolExecutor(6) as hands:
+        list(hands.map(lambda number: client.post(path, data=asking(f"victim{number}@example.com")), range(6)))
+    assert sum(each.kind is DeliveryKind.NEW_ADDRESS for each in ledger.mails()) == 3

@@ -208,7 +208,8 @@ _WANTED = {
     DeliveryKind.GOODBYE: {SubscriptionStatus.CONFIRMED},
     DeliveryKind.WARNING: {SubscriptionStatus.CONFIRMED},
     DeliveryKind.NEW_ADDRESS: {SubscriptionStatus.PENDING, SubscriptionStatus.CONFIRMED},
-    DeliveryKind.OLD_ADDRESS: {SubscriptionStatus.UNSUBSCRIBED},
+    # Told in any case: whoever moved the reader away might else ask in the form for the address that is to be told.
+    DeliveryKind.OLD_ADDRESS: {SubscriptionStatus.UNSUBSCRIBED, SubscriptionStatus.PENDING},
 }
 
 _suppressed = sa.exists().where(

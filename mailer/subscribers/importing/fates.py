@@ -99,6 +99,7 @@ class Held:
     status: SubscriptionStatus
     id: int | None = None  #: None: not in the database yet
     by_reader: bool = False  #: confirmed here by the reader's own act
+    left: bool = False  #: pending because somebody asked in the form after the reader had left
 
 
 @dataclass
@@ -148,7 +149,7 @@ def decide(standing: Standing, item: Item, how: As) -> Fated:
         return _suppressed(standing, item, how)
     if item.act in _JOINING and standing.listed:
         return _fated(item, Fate.KEPT_OUT, _LISTED[standing.listed])
-    if item.act in _JOINING and (out := _out(standing, held, own)):
+    if item.act in _JOINING and (out := _out(standing, held, item.act, own)):
         return _fated(item, Fate.KEPT_OUT, out)
     return _moved(standing, held, item, own)
 
@@ -162,9 +163,11 @@ def _suppressed(standing: Standing, item: Item, how: As) -> Fated:
     return _fated(item, Fate.SUPPRESSED, item.note)
 
 
-def _out(standing: Standing, held: Held | None, own: bool) -> str:
-    statuses = {held.status} if own and held else set() if own else {each.status for each in standing.held.values()}
-    if SubscriptionStatus.UNSUBSCRIBED in statuses:
+def _out(standing: Standing, held: Held | None, act: Act, own: bool) -> str:
+    looked_at = [held] if own and held else [] if own else standing.held.values()
+    statuses = {each.status for each in looked_at}
+    left = act is not Act.WAIT and any(each.left for each in looked_at)  # who waits already may go on waiting
+    if SubscriptionStatus.UNSUBSCRIBED in statuses or left:
         return "the reader left here"
     if SubscriptionStatus.SUPPRESSED in statuses:
         return "it was suppressed here; only the reader can come back"

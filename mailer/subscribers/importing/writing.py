@@ -15,7 +15,7 @@ from sqlmodel import Session, col
 
 from mailer.subscribers.importing.fates import Act, As, Fate, Held, Item, Standing
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
-from mailer.tables import Consent, ConsentEvent, Edition, Subscriber, Subscription, Suppression
+from mailer.tables import Consent, ConsentEvent, Edition, Subscriber, Subscription, Suppression, metadata
 
 
 class ToAsk(NamedTuple):
@@ -63,6 +63,7 @@ def standings(
         by_id[subscriber_id] = found[address_hash]
     if by_id and publication_id is not None:
         _subscriptions(session, by_id, publication_id)
+        _left(session, by_id)
         _by_reader(session, items, found, how)
     return found
 
@@ -74,6 +75,27 @@ def _subscriptions(session: Session, by_id: Mapping[int, Standing], publication_
     ).where(col(Subscription.subscriber_id).in_(list(by_id)), col(Subscription.edition_id).in_(editions))
     for subscriber_id, edition_id, status, subscription_id in session.execute(rows):
         by_id[subscriber_id].held[edition_id] = Held(status, subscription_id)
+
+
+def _left(session: Session, by_id: Mapping[int, Standing]) -> None:
+    """Whose last word was that they leave, of those whom somebody has asked for since."""
+    pending = {
+        each.id: each
+        for standing in by_id.values()
+        for each in standing.held.values()
+        if each.status is SubscriptionStatus.PENDING
+    }
+    later = metadata.tables["consent"].alias("later")
+    again = sa.exists().where(
+        later.c.subscription_id == col(Consent.subscription_id),
+        later.c.event.in_((ConsentEvent.CONFIRMED, ConsentEvent.RESTORED)),
+        later.c.id > col(Consent.id),
+    )
+    left = sa.select(col(Consent.subscription_id)).where(
+        col(Consent.subscription_id).in_(list(pending)), col(Consent.event) == ConsentEvent.LEFT, ~again
+    )
+    for subscription_id in session.execute(left).scalars() if pending else ():
+        pending[subscription_id].left = True
 
 
 def _by_reader(session: Session, items: Collection[Item], found: Mapping[str, Standing], how: As) -> None:

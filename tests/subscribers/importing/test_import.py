@@ -22,6 +22,7 @@ from mailer.tables import (
     Consent,
     ConsentEvent,
     Delivery,
+    Edition,
     Publication,
     Subscriber,
     Subscription,
@@ -177,6 +178,33 @@ def test_whoever_left_or_was_suppressed_or_erased_stays_out(desk: Desk, mode: As
     assert desk.standing() == before
     other = desk.bring("left@far.example.org\n", mode, edition="ru")
     assert fates(other) == [Fate.ADDED if mode is As.OWN else Fate.KEPT_OUT]
+
+
+@pytest.mark.parametrize("mode", [As.CONFIRMED, As.PENDING, As.OWN])
+def test_whoever_left_stays_out_though_somebody_typed_the_address_into_the_form(
+    desk: Desk, mode: As, clock: HandedClock
+) -> None:
+    desk.bring("left@far.example.org\n")
+    with desk.app.database.write() as session:
+        (left,) = anything(session, Subscription)
+        subscription.leave(session, left.id, source="link", network="", now=clock())
+        requested = subscription.request(
+            session,
+            edition=session.get_one(Edition, left.edition_id),
+            address=parse("left@far.example.org"),
+            address_hash=desk.hash("left@far.example.org"),
+            language="en",
+            wording="",
+            source="form",
+            network="",
+            window=timedelta(hours=1),
+            now=clock(),
+        )
+        assert requested.owed is not None
+    before = desk.standing()
+    for dry in (True, False):
+        assert fates(desk.bring("left@far.example.org\n", mode, dry=dry)) == [Fate.KEPT_OUT]
+    assert desk.standing() == before
 
 
 def test_what_a_file_says_of_another_list_does_not_end_what_a_reader_confirmed_here(

@@ -1,5 +1,6 @@
 """mailer consent: the evidence of who agreed to what, and the proof that nobody touched it since."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
@@ -31,7 +32,7 @@ def verify(
     app = installation()
     anchors = {"expected": _anchor(expect), "since": _anchor(since)}
     with app.database.read() as session:
-        found = chain.verify(session, **anchors)
+        found = chain.verify(session, **anchors, hash_of=_hash_under(app.settings.address_key.get_secret_value()))
     if as_json:
         print_json({**asdict(found), "head": str(found.head) if found.head else None})
     else:
@@ -66,6 +67,18 @@ def show(
             print()
         for line in receipt.lines():
             print(printable(line))
+
+
+def _hash_under(key: str) -> Callable[[str], str]:
+    """The keyed hash of an address; "" for what is none, as the rows of a reader never are."""
+
+    def hashed(text: str) -> str:
+        try:
+            return address.hash(address.parse(text), key)
+        except address.AddressError:
+            return ""
+
+    return hashed
 
 
 def _anchor(text: str | None) -> Anchor | None:

@@ -9,7 +9,7 @@ the salt goes with it, and what stays says nothing about anybody. Why so: docs/d
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,7 @@ _SALT = 16  #: octets
 _LOCK = 0x5EA1  #: PostgreSQL's advisory lock: whoever seals is alone
 
 _consent, _seal, _removal = (metadata.tables[name] for name in ("consent", "seal", "removal"))
+_subscription, _subscriber = metadata.tables["subscription"], metadata.tables["subscriber"]
 
 
 class AnchorError(MailerError):
@@ -63,7 +64,8 @@ class Anchor:
 
 
 def content(values: Mapping[str, Any]) -> bytes:
-    """A consent as octets: different ones for different consents, the same on every database."""
+    """A consent as octets: different ones for different consents, the same on every database. `values`: its row, and
+    the edition of its subscription."""
     fields = [1, *(_plain(values[name]) for name in _SEALED)]
     return json.dumps(fields, ensure_ascii=True, separators=(",", ":")).encode()
 
@@ -71,6 +73,7 @@ def content(values: Mapping[str, Any]) -> bytes:
 _SEALED = (
     "id",
     "subscription_id",
+    "edition_id",
     "subject",
     "event",
     "at",
@@ -150,7 +153,7 @@ _FILL_IN = (
 def _new(connection: sa.Connection, now: datetime, limit: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The link of each new consent, without number, and what its row is filled in with."""
     found = (
-        _UNSEALED.with_only_columns(_consent, col(Subscriber.address_hash))
+        _UNSEALED.with_only_columns(_consent, col(Subscription.edition_id), col(Subscriber.address_hash))
         .join(Subscription, col(Subscription.id) == col(Consent.subscription_id))
         .join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
         .order_by(col(Consent.id))
@@ -229,10 +232,17 @@ class Verdict:
     broken: str | None = None  #: the first thing that is not as it was sealed, a sentence
 
 
-def verify(session: Session, *, expected: Anchor | None = None, since: Anchor | None = None) -> Verdict:
+def verify(
+    session: Session,
+    *,
+    expected: Anchor | None = None,
+    since: Anchor | None = None,
+    hash_of: Callable[[str], str] | None = None,
+) -> Verdict:
     """Walks the chain, in constant memory, from its beginning or from `since`, to its end or to what is broken.
 
-    `expected`: an anchor that must stand in the chain.
+    `expected`: an anchor that must stand in the chain. `hash_of`: address -> its keyed hash; without it, an address
+    that was changed beside its hash does not show.
     """
     found = Verdict()
     wanted = {each.number: each for each in (expected, since) if each}
@@ -246,7 +256,7 @@ def verify(session: Session, *, expected: Anchor | None = None, since: Anchor | 
         link = row["link"]
         if number in wanted and wanted[number].link != link:
             return _broken(found, f"link {number} is another one than the anchor says: the chain was rewritten")
-        why = _not_as_sealed(row)
+        why = _not_as_sealed(row, hash_of)
         if why:
             return _broken(found, f"consent {row['consent_id']} (link {number}) {why}")
         found.links += 1
@@ -281,9 +291,14 @@ _WALK = (
         *(column for column in _consent.c if column.name not in ("event", "at")),
         _consent.c.event.label("act"),
         _consent.c.at.label("acted_at"),
+        _subscription.c.edition_id,
+        _subscriber.c.address,
+        _subscriber.c.address_hash,
         sa.func.coalesce(_RETURN.c.number, _removal.c.consent_id).label("gone"),
     )
     .outerjoin(_consent, sa.and_(_consent.c.id == _seal.c.consent_id, _seal.c.event == SealEvent.KEPT))
+    .outerjoin(_subscription, _subscription.c.id == _consent.c.subscription_id)
+    .outerjoin(_subscriber, _subscriber.c.id == _subscription.c.subscriber_id)
     .outerjoin(_RETURN, sa.and_(_RETURN.c.consent_id == _seal.c.consent_id, _RETURN.c.event == SealEvent.REMOVED))
     .outerjoin(_removal, _removal.c.consent_id == _seal.c.consent_id)
     .where(_seal.c.number > sa.bindparam("after"))
@@ -313,7 +328,7 @@ def _links(session: Session, after: int) -> Iterator[Mapping[str, Any]]:
         after = page[-1]["number"]
 
 
-def _not_as_sealed(row: Mapping[str, Any]) -> str | None:
+def _not_as_sealed(row: Mapping[str, Any], hash_of: Callable[[str], str] | None) -> str | None:
     """What is wrong with the consent of a link, None where nothing is."""
     if row["event"] == SealEvent.REMOVED:
         return None
@@ -328,4 +343,6 @@ def _not_as_sealed(row: Mapping[str, Any]) -> str | None:
         return "has another network than was sealed"
     if digest({**row, "event": row["act"], "at": row["acted_at"]}, row["salt"]) != row["digest"]:
         return "is not what was sealed"
+    if row["subject"] != row["address_hash"] or (hash_of and row["subject"] != hash_of(row["address"])):
+        return "stands under another address than it was sealed for"
     return None

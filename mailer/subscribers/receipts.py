@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from mailer.subscribers import chain
+from mailer.subscribers import chain, subscription
 from mailer.tables import Consent, ConsentEvent, Edition, Publication, Seal, SealEvent, Subscriber, Subscription
 
 ACTS = {
@@ -24,6 +24,7 @@ class Receipt:
     consent: Consent
     publication: str  #: slug
     edition: str  #: code
+    edition_id: int
     address: str  #: the reader's, as it is now
     address_hash: str
     seal: Seal | None  #: None while it waits for the worker
@@ -59,7 +60,7 @@ class Receipt:
             "link": seal.number if seal else None,
             "digest": seal.digest.hex() if seal else None,
             "salt": consent.salt.hex() if consent.salt else None,
-            "content": chain.content(consent.model_dump()).decode() if seal else None,
+            "content": chain.content(consent.model_dump() | {"edition_id": self.edition_id}).decode() if seal else None,
         }
 
     def lines(self) -> list[str]:
@@ -93,7 +94,7 @@ def of_address(session: Session, address_hash: str) -> Sequence[Receipt]:
     if subscriber is None:
         return []
     found = (
-        select(Consent, Publication.slug, Edition.code, Seal)
+        select(Consent, Publication.slug, Edition, Seal)
         .join(Subscription, col(Subscription.id) == col(Consent.subscription_id))
         .join(Edition, col(Edition.id) == col(Subscription.edition_id))
         .join(Publication, col(Publication.id) == col(Edition.publication_id))
@@ -105,7 +106,8 @@ def of_address(session: Session, address_hash: str) -> Sequence[Receipt]:
         Receipt(
             consent=consent,
             publication=publication,
-            edition=edition,
+            edition=edition.code,
+            edition_id=subscription.id_of(edition),
             address=subscriber.address,
             address_hash=subscriber.address_hash,
             seal=seal,

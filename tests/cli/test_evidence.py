@@ -68,6 +68,14 @@ def test_verify_names_what_was_touched(reader: Type) -> None:
     )
 
 
+def test_verify_names_what_was_put_under_another_address(reader: Type) -> None:
+    seal()
+    meddle("UPDATE subscriber SET address = 'eve@example.org'")
+    typed = reader("consent", "verify")
+    assert typed.status == 1
+    assert "consent 1 (link 1) stands under another address than it was sealed for" in typed.err
+
+
 def test_an_anchor_that_is_none_is_refused(reader: Type) -> None:
     typed = reader("consent", "verify", "--expect", "yesterday")
     assert typed.status == 1

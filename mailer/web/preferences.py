@@ -12,6 +12,7 @@ from mailer import links
 from mailer.rendering.words import words
 from mailer.subscribers import address, moving, preferences
 from mailer.subscribers.address import AddressError
+from mailer.subscribers.policy import Refusal
 from mailer.subscribers.preferences import Reader
 from mailer.subscribers.suppression import is_suppressed
 from mailer.tables import Edition, Subscriber
@@ -34,6 +35,7 @@ class Said:
 
     changes: Sequence[str] = ()
     wrong: frozenset[str] = frozenset()  #: fields to be corrected
+    refusal: Refusal | None = None  #: why the new address is wrong; None: it is none
     typed: str = ""  #: in the field of the new address
     language: str | None = None  #: that the reader has just chosen
 
@@ -152,11 +154,13 @@ def _in_weeks(today: date, weeks: int) -> date:
 
 def _move(act: Act) -> Said:
     """The same answer for every address that could be one: it does not tell who reads us."""
-    app = act.link.site.app
+    app, typed = act.link.site.app, act.fields.get("address", "")
     try:
-        new = address.parse(act.fields.get("address", ""))
+        new = address.parse(typed)
     except AddressError:
-        return Said(wrong=frozenset({"address"}), typed=act.fields.get("address", ""))
+        return Said(wrong=frozenset({"address"}), typed=typed)
+    if refusal := act.link.site.policy.refusal(new):
+        return Said(wrong=frozenset({"address"}), typed=typed, refusal=refusal)
     asked = moving.ask(
         act.session,
         act.subscription_id,
@@ -216,6 +220,7 @@ class Choices:
     next_issue: date | None
     language: str  #: of pages and automatic mail
     wrong: frozenset[str] = field(default_factory=frozenset)
+    refusal: Refusal | None = None
 
 
 def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) -> Response:
@@ -241,6 +246,7 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
         next_issue=place.next_issue(max(now, paused_until) if paused_until else now),
         language=reader.read[0].language,
         wrong=said.wrong,
+        refusal=said.refusal,
     )
     return link.page(
         "preferences.html",

@@ -191,6 +191,18 @@ def test_a_wrong_address_is_pointed_at(client: TestClient, ledger: Ledger, path:
     assert ledger.everything() == before
 
 
+def test_nobody_moves_to_an_address_that_the_form_would_not_take(
+    client: TestClient, app: App, ledger: Ledger, path: str
+) -> None:
+    before = ledger.everything()
+    for typed in ("postmaster@example.net", f"belarus+subscribe-ru@{app.settings.mail_domain}"):
+        answer = client.post(path, data=asking(typed))
+        assert answer.status_code == 422
+        assert 'aria-invalid="true" aria-describedby="wrong-address"' in answer.text
+    assert "это один из наших" in answer.text.lower()
+    assert ledger.everything() == before
+
+
 def test_who_left_meanwhile_is_not_moved(client: TestClient, ledger: Ledger, path: str) -> None:
     client.post(path, data=asking())
     client.post(path, data={"act": "everything"})

@@ -49,9 +49,9 @@ def seal(database: Database, clock: HandedClock) -> int:
         return chain.seal(session, clock())
 
 
-def verify(database: Database, **asked: Anchor) -> Verdict:
+def verify(database: Database, *, expected: Anchor | None = None, since: Anchor | None = None) -> Verdict:
     with database.read() as session:
-        return chain.verify(session, **asked)
+        return chain.verify(session, expected=expected, since=since)
 
 
 def meddle(database: Database, *statements: str) -> None:

@@ -396,7 +396,9 @@ def can_restore(session: Session, subscription: Subscription, now: datetime) -> 
     """Whether leaving can still be taken back."""
     if subscription.status not in ENDED or not subscription.undo_until:
         return False
-    subscriber = session.get_one(Subscriber, subscription.subscriber_id)
+    subscriber = session.get(Subscriber, subscription.subscriber_id)
+    if subscriber is None:  # erased while we waited
+        return False
     is_held = is_suppressed(session, subscriber.address_hash, publication_of(session, subscription))
     return now < subscription.undo_until and not is_held
 

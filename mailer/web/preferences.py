@@ -265,7 +265,9 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
 
 def _not_read(session: Session, link: MailedLink, standing: Standing) -> Response:
     """Nothing is read by this link: it was left, it went on at another address, or the address gets no mail."""
-    subscriber = session.get_one(Subscriber, standing.subscription.subscriber_id)
+    subscriber = session.get(Subscriber, standing.subscription.subscriber_id)
+    if subscriber is None:  # erased while we waited
+        raise LinkProblem(link, "erased", None, 410)
     publication_id = standing.place.publication.id
     assert publication_id is not None
     if is_suppressed(session, subscriber.address_hash, publication_id):

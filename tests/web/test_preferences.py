@@ -1,15 +1,19 @@
 """The preferences: what a reader changes behind the link in a letter."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import httpx
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlmodel import col, select
 from starlette.testclient import TestClient
 
+from mailer import erasure
 from mailer.app import App
 from mailer.subscribers import suppression
 from mailer.subscribers.states import SubscriptionStatus
@@ -290,3 +294,47 @@ def test_no_form_is_ever_a_server_error(client: TestClient, ledger: Ledger, path
     assert client.post(path, data=fields).status_code in (200, 422)
     leave = ledger.leave_path(ledger.subscriptions()[0])
     assert client.post(leave, data={"from": "page", **fields}).status_code == 200
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("act", ["choose", "pause", "undo", "everything"])
+def test_a_reader_who_is_erased_while_a_button_waits_is_said_to_be(
+    client: TestClient, app: App, ledger: Ledger, confirmed: Subscription, act: str
+) -> None:
+    path = ledger.preferences_path(confirmed)
+    if act == "undo":
+        client.post(path, data={"act": "everything"})
+    fields = {"act": act, "edition-en": "yes", "pause": "2"}
+    answer = while_erased(client, app, confirmed, path, fields)
+    assert answer.status_code == (200 if act == "everything" else 410)
+
+
+@pytest.mark.postgresql
+def test_a_reader_who_is_erased_while_one_click_waits_has_left(
+    client: TestClient, app: App, ledger: Ledger, confirmed: Subscription
+) -> None:
+    path = ledger.leave_path(confirmed)
+    client.post(path)
+    answer = while_erased(client, app, confirmed, path, {})
+    assert answer.status_code == 200
+
+
+def while_erased(
+    client: TestClient, app: App, subscription: Subscription, path: str, fields: dict[str, str]
+) -> httpx.Response:
+    """The answer to a request that waits for the transaction that erases its reader."""
+    with ThreadPoolExecutor(1) as hand, app.database.write() as session:
+        erasure.erase(session, subscription.subscriber_id, by="test", now=app.clock())
+        pressed = hand.submit(client.post, path, data=fields)
+        while not waits_for_a_lock(app):
+            assert not pressed.done()
+        session.commit()
+        return pressed.result()
+
+
+def waits_for_a_lock(app: App) -> bool:
+    with app.database.read() as session:
+        asked = sa.text(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return session.connection().execute(asked).first() is not None

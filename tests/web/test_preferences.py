@@ -329,7 +329,8 @@ def while_erased(
         while not waits_for_a_lock(app):
             assert not pressed.done()
         session.commit()
-        return pressed.result()
+        answer: httpx.Response = pressed.result()
+    return answer
 
 
 def waits_for_a_lock(app: App) -> bool:

@@ -149,7 +149,7 @@ def _points(run: _Run) -> int:
 
 def _asked_in_vain(run: _Run) -> bool:
     """Whether a mail failed that was sent after the reader was asked."""
-    return run.asked_at is not None and run.failures[0].sent_at > run.asked_at
+    return run.asked_at is not None and any(each.sent_at > run.asked_at for each in run.failures)
 
 
 def _was_asked(session: Session, reader: Subscriber, *, since: datetime) -> bool:

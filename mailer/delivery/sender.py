@@ -77,7 +77,7 @@ class Sender:
         self._answers = list[Answer]()
         self._taken: Taken = []  # claimed in the last turn, and not yet made
         self._composing = dict[Connections, int]()  # claims on their way to a connection
-        self._held = set[int]()  # deliveries that this sender has claimed and not yet recorded
+        self._held = set[tuple[int, int]]()  # attempts that this sender has claimed and not yet recorded
         self._is_unsure = False  # whether the last transaction was kept
         self._stops = dict[int, str]()  # message -> why its issue has to stop
         self._tasks = set[asyncio.Task[None]]()
@@ -174,7 +174,7 @@ class Sender:
         self._forget(answers)
         self._taken = taken
         for relay, ready in taken:
-            self._held.update(claim.delivery_id for claim, _ in ready)
+            self._held.update(_attempt(claim) for claim, _ in ready)
             self._composing[relay] = self._composing.get(relay, 0) + len(ready)
         if more:
             for relay in relays:
@@ -186,7 +186,7 @@ class Sender:
     def _forget(self, answers: list[Answer]) -> None:
         """They are recorded."""
         del self._answers[: len(answers)]
-        self._held.difference_update(answer.claim.delivery_id for answer in answers)
+        self._held.difference_update(_attempt(answer.claim) for answer in answers)
 
     def _in_turn(self) -> list[Connections]:
         """The relays that may be given mail, the one that is furthest behind its weight first.
@@ -243,13 +243,14 @@ class Sender:
     def _reconcile(self, answers: list[Answer], now: datetime) -> list[Answer]:
         """After a transaction of which it is not known whether it was kept (a server that died in its COMMIT).
 
-        What it claimed for us has not left and is given back; which of the answers it recorded, the ledger knows.
+        What it claimed for us has not left and is given back; which of the answers it recorded, the ledger knows. It
+        may have done both with one delivery, as two attempts.
         """
         with self._database.write() as session:
             still_open = ledger.left_open(session, self._worker_id)
-            ledger.give_back(session, sorted(still_open - self._held), now)
+            ledger.give_back(session, sorted(delivery_id for delivery_id, _ in still_open - self._held), now)
         self._is_unsure = False
-        return [answer for answer in answers if answer.claim.delivery_id in still_open]
+        return [answer for answer in answers if _attempt(answer.claim) in still_open]
 
     def _claim(self, session: Session, relay: Connections, places: int, now: datetime) -> list[Claim]:
         """As many as there are places and as the relay may be given."""
@@ -414,3 +415,7 @@ class Sender:
 
 def _weighed(relay: Connections) -> float:
     return relay.given / relay.relay.weight
+
+
+def _attempt(claim: Claim) -> tuple[int, int]:
+    return claim.delivery_id, claim.number

@@ -189,6 +189,35 @@ async def test_a_commit_that_was_kept_though_it_failed_strands_nobody(
     assert failures[0] == 3
 
 
+async def test_a_commit_that_was_kept_though_it_failed_and_claimed_again_what_had_come_back(
+    app: App, subscribe: Subscribe, going_out: GoingOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One transaction records that an attempt did not begin and claims the next one of the same delivery."""
+    subscribe(*readers(60))
+    going_out()
+    commit, failures = DatabaseSession.commit, [0]
+
+    def again(session: DatabaseSession) -> int:
+        claimed_again = select(Attempt.id).where(Attempt.number > 1, col(Attempt.outcome).is_(None))
+        return len(session.exec(claimed_again).all())
+
+    def commits_and_fails_at_times(session: DatabaseSession) -> None:
+        commit(session)
+        with app.database.read() as reading:
+            if not failures[0] and again(reading):
+                failures[0] += 1
+                raise OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
+
+    monkeypatch.setattr(DatabaseSession, "commit", commits_and_fails_at_times)
+    async with LiteralRelay() as broken, LiteralRelay() as relay:
+        broken.says = lambda verb, _: b"421 4.7.0 Enough\r\n" if verb == "MAIL" else None
+        ways = Ways((relay_at(broken.port, name="broken", connections=1), relay_at(relay.port, name="whole")))
+        async with sending(app, ways):
+            await until(lambda: count(app, ACCEPTED) == 60, seconds=20)
+    assert sorted(recipient for recipient, _ in relay.taken) == sorted(readers(60))
+    assert failures[0] == 1
+
+
 @pytest.mark.parametrize("mode", list(Pipelining))
 async def test_a_relay_that_answers_early_and_reads_no_more_is_not_waited_for(mode: Pipelining) -> None:
     settled = list[Reply]()

@@ -5,7 +5,10 @@ import logging
 import pytest
 from sqlmodel import select
 
+from mailer.delivery import ledger
+from mailer.delivery.ledger import Answer
 from mailer.delivery.log import LogFilter, entries
+from mailer.delivery.reply import Action, Consequence, Reply, Stage
 from mailer.delivery.states import DeliveryStatus
 from mailer.delivery.tally import many_complaints
 from mailer.inbound.effects import Letter
@@ -424,3 +427,21 @@ def test_complaints_above_one_in_a_thousand_are_a_line_in_the_log_once_an_issue(
 )
 def test_a_lone_complaint_and_one_in_a_thousand_are_no_trouble(complained: int, left: int, said: bool) -> None:
     assert bool(many_complaints(complained, left)) is said
+
+
+def test_a_question_that_fails_after_a_mail_that_arrived_counts_for_nothing(
+    inbound: Inbound, sent: Sent, clock: HandedClock, worker_id: int
+) -> None:
+    """Its report comes when the mail before it has been seen to arrive: there is no run of failures any more."""
+    late = [sent(READER)[0] for _ in range(3)]
+    sent(READER)  # arrives
+    for delivery_id in late:
+        assert bounced(inbound, delivery_id, f"{delivery_id}") is Effect.BOUNCED
+    (question,) = inbound.warnings
+    with inbound.app.database.write() as session:
+        (claim,) = ledger.claim(session, worker_id=worker_id, relay="relay", limit=9, now=clock())
+        reply = Reply(Stage.DOT, 250, "2.0.0 Ok")
+        ledger.record(session, [Answer(claim, reply, Action(Consequence.ACCEPT), "relay", clock())])
+    clock.pass_(days=6)
+    assert bounced(inbound, question, "the question") is Effect.BOUNCED
+    assert inbound.suppressions == []

@@ -30,9 +30,10 @@ def orphan(session: Session, worker_ids: Sequence[int], now: datetime, *, reason
     return len(left)
 
 
-def left_open(session: Session, worker_id: int) -> set[int]:
-    """The deliveries that this worker has claimed and not recorded."""
-    return set(execute(session, _LEFT_OPEN, {"workers": listed([worker_id])}).scalars())
+def left_open(session: Session, worker_id: int) -> set[tuple[int, int]]:
+    """The attempts that this worker has claimed and not recorded: delivery and number."""
+    rows = execute(session, _LEFT_OPEN, {"workers": listed([worker_id])})
+    return {(row.delivery_id, row.number) for row in rows}
 
 
 def give_back(session: Session, delivery_ids: Sequence[int], now: datetime) -> None:
@@ -53,7 +54,7 @@ _GIVE_BACK = (
 # Along the few deliveries on the wire, each found by its issue: an index of open attempts alone would be written twice
 # for every reader, and read when a worker ends.
 _LEFT_OPEN = (
-    sa.select(ATTEMPT.c.delivery_id)
+    sa.select(ATTEMPT.c.delivery_id, ATTEMPT.c.number)
     .join(DELIVERY, DELIVERY.c.id == ATTEMPT.c.delivery_id)
     .where(
         DELIVERY.c.status == DeliveryStatus.SENDING,

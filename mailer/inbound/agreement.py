@@ -2,7 +2,8 @@
 
 Every mail program quotes in a way of its own: ">", "On … wrote:", "-----Original Message-----", a block that begins
 with "From:", a blockquote. What is left above it must be a word of consent and nothing that is neither that, nor a
-greeting, nor a signature. No text at all is a yes as well: the mail that is replied to says so.
+greeting, nor a signature. No text at all is a yes as well: the mail that is replied to says so. What cannot be read, such
+as an encrypted reply, is not nothing.
 """
 
 import re
@@ -45,7 +46,17 @@ _NODS = frozenset("+.,!…()✓✔✅👍👌🙏️")  #: what says yes, or not
 
 def agrees(message: Message) -> bool:
     """Whether the author says yes, or nothing at all."""
-    return all(_is_yes(text) for text in _said(message))
+    said = next(_said(message), None)
+    return _is_yes(said) if said else _is_empty(message)
+
+
+def _is_empty(message: Message) -> bool:
+    """Whether all of the text was read, and is none."""
+    bodies = _bodies(message)
+    return bool(bodies) and not message.truncated and not any(_ENCRYPTED.search(part.text()) for part in bodies)
+
+
+_ENCRYPTED = re.compile(r"^-----BEGIN PGP MESSAGE-----", re.MULTILINE)
 
 
 def declines(message: Message) -> bool:
@@ -59,7 +70,7 @@ def declines(message: Message) -> bool:
 
 def _said(message: Message) -> Iterator[list[str]]:
     """The author's own lines: of the plain text, of the HTML where the plain text has none."""
-    bodies = [part for part in message.parts if part.type in ("text/plain", "text/html") and not _is_attached(part)]
+    bodies = _bodies(message)
     for kind in ("text/plain", "text/html"):
         for part in bodies:
             if part.type == kind:
@@ -67,6 +78,10 @@ def _said(message: Message) -> Iterator[list[str]]:
                 if lines := _own_lines(text):
                     yield lines
                     return
+
+
+def _bodies(message: Message) -> list[Part]:
+    return [part for part in message.parts if part.type in ("text/plain", "text/html") and not _is_attached(part)]
 
 
 def _is_attached(part: Part) -> bool:

@@ -169,3 +169,47 @@ def test_hostile_replies_are_read_quickly(piece: str) -> None:
     for kind in ("text/plain", "text/html"):
         agrees(reply(piece * (60_000 // len(piece)), content_type=kind))
     assert time.perf_counter() - began < 2
+
+
+PGP = "-----BEGIN PGP MESSAGE-----\n\nhQEMA0abcdefgh\n=abcd\n-----END PGP MESSAGE-----\n"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        reply(PGP),
+        reply(f"{PGP}\n\n> Please confirm"),
+        reply("MIAGCSqGSIb3DQEHA6CAMIACAQ\n", content_type="application/pkcs7-mime; smime-type=enveloped-data"),
+        reply(
+            "--b\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n"
+            f"--b\nContent-Type: application/octet-stream\n\n{PGP}\n--b--\n",
+            content_type='multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b',
+        ),
+        reply(
+            "".join(f"--{n}\nContent-Type: multipart/mixed; boundary={n + 1}\n\n" for n in range(60)) + "No\n",
+            content_type="multipart/mixed; boundary=0",
+        ),
+        reply(
+            "--b\nContent-Type: text/plain\nContent-Disposition: attachment\n\nNo\n--b--\n",
+            content_type="multipart/mixed; boundary=b",
+        ),
+    ],
+    ids=["pgp", "pgp with a quote", "s/mime", "pgp/mime", "too deep", "attached"],
+)
+def test_what_cannot_be_read_is_no_yes(message: Message) -> None:
+    assert not agrees(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        reply(
+            "--b\nContent-Type: text/plain\n\n\n--b\nContent-Type: image/png\n\nlogo\n--b--\n",
+            content_type="multipart/mixed; boundary=b",
+        ),
+        reply("--b\nContent-Type: text/html\n\n<p></p>\n--b--\n", content_type="multipart/alternative; boundary=b"),
+    ],
+    ids=["with a logo", "html"],
+)
+def test_an_empty_text_is_a_yes(message: Message) -> None:
+    assert agrees(message)

@@ -2,8 +2,8 @@
 
 Every mail program quotes in a way of its own: ">", "On … wrote:", "-----Original Message-----", a block that begins
 with "From:", a blockquote. What is left above it must be a word of consent and nothing that is neither that, nor a
-greeting, nor a signature. No text at all is a yes as well: the mail that is replied to says so. What cannot be read, such
-as an encrypted reply, is not nothing.
+greeting, nor a signature. No text at all is a yes as well: the mail that is replied to says so. What cannot be read,
+such as an encrypted reply, is not nothing, nor is a bare no below the quote.
 """
 
 import re
@@ -53,7 +53,12 @@ def agrees(message: Message) -> bool:
 def _is_empty(message: Message) -> bool:
     """Whether all of the text was read, and is none."""
     bodies = _bodies(message)
-    return bool(bodies) and not message.truncated and not any(_ENCRYPTED.search(part.text()) for part in bodies)
+    plain = [part.text() for part in bodies if part.type == "text/plain"]
+    return bool(bodies) and not message.truncated and not any(map(_hides_something, plain))
+
+
+def _hides_something(text: str) -> bool:
+    return bool(_ENCRYPTED.search(text)) or _is_no(text.rstrip().rpartition("\n")[2])
 
 
 _ENCRYPTED = re.compile(r"^-----BEGIN PGP MESSAGE-----", re.MULTILINE)
@@ -61,11 +66,12 @@ _ENCRYPTED = re.compile(r"^-----BEGIN PGP MESSAGE-----", re.MULTILINE)
 
 def declines(message: Message) -> bool:
     """Whether the author says no, and nothing else."""
-    for text in _said(message):
-        words = set(_words(" ".join(text)))
-        if words & _BARE_NO and words <= _BARE_NO | _BESIDE_NO:
-            return True
-    return False
+    return any(_is_no(" ".join(text)) for text in _said(message))
+
+
+def _is_no(text: str) -> bool:
+    words = set(_words(text))
+    return bool(words & _BARE_NO) and words <= _BARE_NO | _BESIDE_NO and not text.startswith(">")
 
 
 def _said(message: Message) -> Iterator[list[str]]:

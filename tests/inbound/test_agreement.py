@@ -213,3 +213,9 @@ def test_what_cannot_be_read_is_no_yes(message: Message) -> None:
 )
 def test_an_empty_text_is_a_yes(message: Message) -> None:
     assert agrees(message)
+
+
+@pytest.mark.parametrize("quote", [QUOTES["outlook"], QUOTES["yandex"], QUOTES["outlook, mobile"]])
+@pytest.mark.parametrize("no", ["No", "Нет, спасибо", "Гэта не я", "Не"])
+def test_a_no_below_the_quote_is_no_yes(no: str, quote: str) -> None:
+    assert not agrees(reply(f"\n\n{quote}\n\n{no}\n"))

@@ -70,6 +70,7 @@ class _Folder:
         return bool(self._client.has_capability("IDLE"))
 
     def waiting(self) -> Sequence[str]:
+        self._told.pop("EXISTS", None)
         return [str(uid) for uid in sorted(self._client.search(["UNDELETED", "UNFLAGGED"]))]
 
     def octets(self, name: str) -> bytes | None:
@@ -86,7 +87,10 @@ class _Folder:
         self._client.add_flags([int(name)], [FLAGGED], silent=True)
 
     def listen(self, seconds: float, woken: socket.socket) -> None:
-        """Whatever the server says ends it: a look costs one command."""
+        """Whatever the server says ends it: a look costs one command. It tells of each mail once, perhaps in an answer
+        to what was asked since the mails were looked for."""
+        if "EXISTS" in self._told:
+            return
         self._client.idle()
         if not self._is_buffered():
             with selectors.DefaultSelector() as selector:
@@ -94,6 +98,12 @@ class _Folder:
                     selector.register(each, selectors.EVENT_READ)
                 selector.select(seconds)
         self._client.idle_done()
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        """What the server has said beside its answers, as imaplib collects it."""
+        told: dict[str, Any] = self._client._imap.untagged_responses
+        return told
 
     def _is_buffered(self) -> bool:
         """Whether more was read than the answer to IDLE, such as word of mail that came since the look: it lies in the

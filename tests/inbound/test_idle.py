@@ -48,6 +48,19 @@ def test_mail_that_comes_between_a_look_and_listening_is_acted_on(
     assert wire.connected == 1
 
 
+@pytest.mark.parametrize("word", [b"SEARCH", b"FETCH", b"STORE"])
+def test_mail_that_comes_during_a_look_is_acted_on(
+    inbound: Inbound, folder: IMAPClient, wire: dovecot.BreakingWire, word: bytes
+) -> None:
+    """The server has told of it before we listen, and tells of each only once."""
+    another = letter("Hello again", sender=READER, subject="Hello")
+    wire.before[word] = lambda: deliver(folder, another, f"editors@{DOMAIN}", READER)
+    deliver(folder, HELLO, f"editors@{DOMAIN}", READER)
+    with started(mailbox(inbound.effects, wire.port, patience=Patience(look=NEVER, renew=NEVER))):
+        until(lambda: len(inbound.arrivals) == 2)
+    assert wire.connected == 1
+
+
 def test_one_connection_is_renewed_again_and_again(
     inbound: Inbound, folder: IMAPClient, wire: dovecot.BreakingWire
 ) -> None:

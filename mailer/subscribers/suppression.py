@@ -16,12 +16,13 @@ def dead_address(session: Session, subscription_id: int, reason: SuppressionReas
     """The relay says that this subscription's address does not exist.
 
     A reader's address goes on the list. One that was only ever typed into the form is forgotten instead: it proves
-    nothing about anybody, and keeping it would keep a stranger's typing.
+    nothing about anybody, and keeping it would keep a stranger's typing. Nor is the address of one kept who is being
+    erased at this moment.
     """
-    subscription = session.get(Subscription, subscription_id)
-    if subscription is None:
+    found = select(Subscriber).join(Subscription).where(Subscription.id == subscription_id)
+    subscriber = session.exec(found.with_for_update(of=Subscriber)).one_or_none()
+    if subscriber is None:
         return
-    subscriber = session.get_one(Subscriber, subscription.subscriber_id)
     if _was_never_confirmed(session, subscriber):
         chain.remove(
             session, select(Subscription.id).where(Subscription.subscriber_id == subscriber.id), "unconfirmed", now

@@ -1,12 +1,20 @@
 """The suppression list as the operator keeps it."""
 
+import threading
+
+import pytest
+from sqlmodel import select
+
+from mailer import erasure
 from mailer.app import App
+from mailer.database import Database
 from mailer.subscribers import suppression
 from mailer.subscribers.address import parse
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import Subscription, SuppressionReason
+from mailer.tables import Subscriber, Subscription, Suppression, SuppressionReason
 from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
+from tests.delivery.test_workers import wait_for_a_waiting_transaction
 
 
 def test_a_reader_who_is_put_on_the_list_reads_no_more_until_asking_again(
@@ -34,3 +42,30 @@ def test_a_reader_who_is_put_on_the_list_reads_no_more_until_asking_again(
         assert session.get_one(Subscription, reader).status is SubscriptionStatus.SUPPRESSED
         assert suppression.entries(session, limit=10) == []
         assert len(suppression.entries(session, lifted=True, limit=10)) == 1
+
+
+@pytest.mark.postgresql
+def test_an_address_that_dies_while_its_reader_is_erased_is_not_kept(
+    database: Database, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    (reading,) = subscribe("reader@far.example")
+    failures = list[Exception]()
+
+    def die() -> None:
+        try:
+            with database.write() as session:
+                suppression.dead_address(session, reading, SuppressionReason.BOUNCE, "550 unknown", clock())
+        except Exception as error:
+            failures.append(error)
+
+    dying = threading.Thread(target=die)
+    with database.write() as session:
+        reader = session.exec(select(Subscriber)).one()
+        assert reader.id is not None
+        erasure.erase(session, reader.id, by="olga", now=clock())
+        dying.start()
+        wait_for_a_waiting_transaction(database)
+    dying.join()
+    with database.read() as session:
+        listed = session.exec(select(Suppression)).all()
+    assert (failures, [each.address for each in listed]) == ([], [None])

@@ -256,4 +256,4 @@ class Worker:
             workers.take_over(session, now)
         if not held and self._sender:
             self._has_lost_lease = True
-            self._sender.stop()
+            self._sender.abandon()

@@ -22,7 +22,7 @@ from mailer.delivery.breaker import Breaker
 from mailer.delivery.composer import Composer, Ready
 from mailer.delivery.connections import Connections
 from mailer.delivery.destinations import Destinations
-from mailer.delivery.ledger import Answer, Claim
+from mailer.delivery.ledger import Answer, Claim, LeaseLost
 from mailer.delivery.relays import Ways
 from mailer.delivery.reply import OURS, Action, Consequence, Reply, Stage, meaning
 from mailer.delivery.reply import action as action_for
@@ -71,7 +71,7 @@ class Sender:
         self._ledger_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="compose")
         self._woken = asyncio.Event()
-        self._stopping = False
+        self._stopping = self._is_abandoned = False
         self._has_waited = False
         self._grouping: asyncio.TimerHandle | None = None
         self._answers = list[Answer]()
@@ -94,6 +94,11 @@ class Sender:
         self._stopping = True
         self.wake()
 
+    def abandon(self) -> None:
+        """The lease is lost: run() ends at once with LeaseLost, and what was claimed goes on in other workers."""
+        self._is_abandoned = True
+        self.stop()
+
     @property
     def is_resting(self) -> bool:
         """Whether every relay is being left alone after failures."""
@@ -106,10 +111,13 @@ class Sender:
                 self._woken.clear()
                 if not await self._turn():
                     await self._wait(POLL_SECONDS)
+            if self._is_abandoned:
+                raise LeaseLost
             await self._drain()
         finally:
-            for relay in self._relays:
-                await relay.close()
+            for task in self._tasks:  # what is being signed
+                task.cancel()
+            await asyncio.gather(*(relay.close() for relay in self._relays))
             self._threads.shutdown()
             self._ledger_thread.shutdown()
 

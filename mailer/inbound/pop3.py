@@ -16,6 +16,7 @@ from mailer.settings import MailboxAddress
 
 LINE = 64 * 1024  #: octets that are read at once; a longer line is read in pieces
 MOST = 100 << 20  #: octets of one answer; more is no mail
+NAMES = 100_000  #: mails of one connection; those behind them come later
 
 
 class Pop3:
@@ -74,7 +75,8 @@ class _Maildrop:
             number, _, name = line.decode("ascii", "replace").strip().partition(" ")
             if not number.isdecimal() or not name:
                 raise MailboxError("its answer to UIDL cannot be understood")
-            self._numbers[name] = int(number[:10])
+            if len(self._numbers) < NAMES:
+                self._numbers[name] = int(number[:10])
         self._kept.intersection_update(self._numbers)
         return [name for name in self._numbers if name not in self._kept]
 

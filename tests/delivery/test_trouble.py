@@ -1,7 +1,9 @@
 """Troubles that come from between the parts: each of these once lost, doubled or stopped something."""
 
 import asyncio
+import threading
 from collections import Counter
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -11,13 +13,16 @@ from sqlmodel import col, select
 
 from mailer.app import App
 from mailer.database import Database
-from mailer.delivery import ledger, pipeline
-from mailer.delivery.ledger import Answer
+from mailer.delivery import ledger, pipeline, workers
+from mailer.delivery.composer import Composer, Ready
+from mailer.delivery.ledger import Answer, Claim
 from mailer.delivery.pipeline import Envelope
 from mailer.delivery.relays import Ways
 from mailer.delivery.reply import Reply, Stage, action
+from mailer.delivery.sender import Sender
 from mailer.delivery.session import Session
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
+from mailer.errors import MailerError
 from mailer.settings import Pipelining
 from mailer.tables import Attempt, Delivery
 from tests.conftest import HandedClock
@@ -297,3 +302,41 @@ async def test_an_issue_that_has_to_stop_stops_when_the_database_can_again(
         open_ones = session.exec(select(Attempt.id).where(col(Attempt.outcome).is_(None))).all()
     assert 20 <= len(refused) < 60
     assert open_ones == []
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_whose_lease_is_lost_sends_nothing_more_not_even_what_was_being_signed(
+    app: App, subscribe: Subscribe, going_out: GoingOut, is_told: bool
+) -> None:
+    subscribe(*readers(20))
+    signing, signed = threading.Event(), threading.Event()
+
+    class Slow(Composer):
+        def takes_long(self, ready: object) -> bool:
+            return True
+
+        def envelopes(self, ready: Sequence[Ready]) -> list[tuple[Claim, Envelope | MailerError]]:
+            signing.set()
+            signed.wait()
+            return super().envelopes(ready)
+
+    with app.database.write() as session:
+        worker_id = workers.register(session, app.clock(), alone=True)
+    async with LiteralRelay() as first, LiteralRelay() as second:
+        first.says = second.says = lambda verb, _: HANG if verb == "QUIT" else None
+        ways = Ways(tuple(relay_at(each.port, name=str(each.port), connections=1) for each in (first, second)))
+        composer = Slow(app.settings, app.tokens)
+        sender = Sender(database=app.database, composer=composer, ways=ways, clock=app.clock, worker_id=worker_id)
+        running = asyncio.create_task(sender.run())
+        going_out()
+        await until(lambda: first.connections + second.connections == 2 and signing.is_set())
+        await until(lambda: count(app, DeliveryStatus.SENDING) == 20)
+        with app.database.write() as session:
+            workers.end(session, worker_id, app.clock())
+        if is_told:
+            sender.abandon()
+        await until(lambda: ("QUIT", "") in first.words + second.words)
+        signed.set()
+        with pytest.raises(ledger.LeaseLost):
+            await asyncio.wait_for(running, 20)
+    assert first.taken + second.taken == []

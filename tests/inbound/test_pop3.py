@@ -10,7 +10,9 @@ from imapclient import IMAPClient
 from mailer.delivery.states import DeliveryStatus
 from mailer.inbound import pop3
 from mailer.inbound.incoming import Effect
+from mailer.inbound.mailbox import MailboxError
 from mailer.inbound.quarantine import KEPT
+from mailer.settings import MailboxAddress
 from tests.inbound import dovecot
 from tests.inbound.conftest import DOMAIN, Inbound, Sent
 from tests.inbound.letters import READER, failed, letter, report
@@ -146,3 +148,15 @@ def test_a_server_that_misbehaves_is_a_line_in_the_log(
     (record,) = caplog.records
     assert said in record.getMessage()
     assert inbound.arrivals == []
+
+
+def test_a_server_that_names_mails_without_end_fills_no_memory(
+    inbound: Inbound, saying: Saying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pop3, "NAMES", 2)
+    names = b"".join(b"%d name-%d\r\n" % (number, number) for number in range(1, 100))
+    port = saying(*OPEN, b"+OK\r\n" + names + b".\r\n")
+    address = MailboxAddress.parse(f"pop3://inbound@127.0.0.1:{port}")
+    with pytest.raises(MailboxError), pop3.Pop3(address, "secret").opened() as opened:
+        assert opened.waiting() == ["name-1", "name-2"]
+        raise MailboxError

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from imapclient import IMAPClient
@@ -157,6 +158,7 @@ def test_a_server_that_names_mails_without_end_fills_no_memory(
     names = b"".join(b"%d name-%d\r\n" % (number, number) for number in range(1, 100))
     port = saying(*OPEN, b"+OK\r\n" + names + b".\r\n")
     address = MailboxAddress.parse(f"pop3://inbound@127.0.0.1:{port}")
-    with pytest.raises(MailboxError), pop3.Pop3(address, "secret").opened() as opened:
-        assert opened.waiting() == ["name-1", "name-2"]
-        raise MailboxError
+    named = list[str]()
+    with suppress(MailboxError, OSError), pop3.Pop3(address, "secret").opened() as opened:  # it hangs up at QUIT
+        named += opened.waiting()
+    assert named == ["name-1", "name-2"]

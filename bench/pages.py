@@ -93,12 +93,12 @@ def measured(folder: Path, readers: int, rate: int, seconds: int) -> dict[str, o
                 for _ in until(60):
                     if sink.counted()[0] > readers // 100:
                         break
-            sent, began = sink.counted()[0], time.monotonic()
+            sent, began, cpu = sink.counted()[0], time.monotonic(), server.cpu_seconds
             found = asyncio.run(_asked(app, port, rate, seconds))
             per_second = (sink.counted()[0] - sent) / (time.monotonic() - began)
             if readers and sink.counted()[0] >= readers:
                 raise Failed("the issue was out before the time was: give it more --readers")
-            peak_mb = server.peak_mb
+            cpu, peak_mb = server.cpu_seconds - cpu, server.peak_mb
     every = [each for times in found.seconds.values() for each in times]
     return {
         "requests": len(every) + len(found.errors),
@@ -111,6 +111,7 @@ def measured(folder: Path, readers: int, rate: int, seconds: int) -> dict[str, o
             for key, value in _quantiles(name, times).items()
         },
         "mails_per_second": round(per_second),
+        "processor_seconds": round(cpu, 1),
         "peak_mb": peak_mb,
     }
 

@@ -70,6 +70,12 @@ class Process:
             self._peak_kb = max(self._peak_kb, int(found[1]) if found else 0)
         return round(self._peak_kb / 1024, 1)
 
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has used of the processors, in user and system mode."""
+        words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def line(self) -> str:
         """The next line it says. Raises Failed where it ends instead."""
         line = self.stdout.readline().decode()

@@ -226,8 +226,9 @@ class Effects:
             if why is None or message_id is None:
                 return
             with self._database.write() as session:
-                session.get_one(Issue, issue_id).halted_at = self._clock()
                 slug = launch.stop(session, message_id)
+                if slug:
+                    session.get_one(Issue, issue_id).halted_at = self._clock()
         except DatabaseError as problem:
             log.error("database: %s", problem, extra={"action": "issue-stopped"})
             return

@@ -6,6 +6,7 @@ write lock at its start (BEGIN IMMEDIATE), because one that begins as a reader c
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,7 @@ class Database:
         except ArgumentError as error:
             raise DatabaseError(f"MAILER_DATABASE_URL: {error}.") from None
         self._writing = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        self._writer = threading.Lock()
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -73,9 +75,22 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose changes are committed at the end, all of them, or none on any exception."""
-        with self._acting(self._writing) as session:
+        with self._one_writer(), self._acting(self._writing) as session:
             yield session
             session.commit()
+
+    @contextmanager
+    def _one_writer(self) -> Iterator[None]:
+        """SQLite has one writer. Those of a process wait for each other here: SQLite lets them sleep, and wake late."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writer.acquire(timeout=BUSY_SECONDS):
+            raise self._described("database is locked")
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def write_through(self) -> None:
         """On SQLite: brings the write-ahead log into the file and empties it, where nobody reads at this moment."""
@@ -97,10 +112,13 @@ class Database:
             raise  # a constraint or a wrong statement: ours to mend
 
     def _explained(self, error: DBAPIError) -> DatabaseError:
-        words = str(error.orig)
-        where = self.url.render_as_string(hide_password=True)
         if _sqlstate(error) in _STATES:
+            where = self.url.render_as_string(hide_password=True)
             return DatabaseError(f"{where}: {_STATES[_sqlstate(error)]}")
+        return self._described(str(error.orig))
+
+    def _described(self, words: str) -> DatabaseError:
+        where = self.url.render_as_string(hide_password=True)
         for sign, meaning in _MEANINGS:
             if sign in words:
                 return DatabaseError(f"{where}: {meaning}")

@@ -3,9 +3,11 @@
 import sqlite3
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -187,3 +189,22 @@ def test_nobody_waits_for_a_lock_without_end(database: Database) -> None:
 def test_an_address_that_is_no_database_is_named(url: str) -> None:
     with pytest.raises(DatabaseError, match="MAILER_DATABASE_URL"):
         Database(url)
+
+
+@pytest.mark.sqlite
+def test_writers_of_one_process_wait_for_each_other_and_not_for_ever(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite lets a writer that waits sleep, longer each time: of many at once the last would wait for seconds."""
+    with database.write(), ThreadPoolExecutor(1) as other:
+        monkeypatch.setattr("mailer.database.BUSY_SECONDS", 0.01)
+        with pytest.raises(DatabaseError, match="another program held the database"):
+            other.submit(_write, database).result()
+    with ThreadPoolExecutor(20) as many:
+        monkeypatch.undo()
+        assert list(many.map(_write, [database] * 100)) == [None] * 100
+
+
+def _write(database: Database) -> None:
+    with database.write() as session:
+        session.execute(sa.text("UPDATE worker SET name = name"))

@@ -1,0 +1,179 @@
+"""A running installation (pages, worker, a mailbox that catches every mail) and windows of a real browser onto it."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, Literal
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+
+from mailer import publications
+from mailer.delivery import launch
+from mailer.demo.mailbox import Caught
+from mailer.demo.stage import Stage, stage
+from mailer.issues import issue as issues
+from mailer.issues.folder import read_files
+from mailer.rendering.decoded import part
+from mailer.resources import example, resource
+from mailer.tables import Issue
+
+WAIT_SECONDS = 20
+
+
+class House:
+    """The demo's stage, used from outside of its event loop."""
+
+    def __init__(self, portal: BlockingPortal, built: Stage) -> None:
+        self._portal, self._built = portal, built
+        self.app, self.origin, self.mailbox, self.password = built.app, built.front, built.mail, built.password
+        self.slug = built.publication.slug
+
+    def mail(self, address: str, number: int) -> EmailMessage:
+        """The mail to `address` with this number, from 0, as soon as it is there."""
+        return self._first(lambda: self._built.mailbox.of[address][number:])
+
+    def issue_mail(self, address: str, issue: Issue) -> EmailMessage:
+        return self._first(lambda: [each for each in self._built.mailbox.of[address] if each.issue == issue.slug])
+
+    def _first(self, found: Callable[[], list[Caught]]) -> EmailMessage:
+        async def wait() -> Caught:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not found():
+                    await asyncio.sleep(0.01)
+            return found()[0]
+
+        return self._portal.call(wait).message()
+
+    def send(self, first_day: date) -> Issue:
+        """The example issue as that of another week, due now."""
+        folder = resource("templates") / "example" / "2026-11-16"
+        week = f"{first_day}/{first_day + timedelta(days=6)}".encode()
+        files = {each.name: each.read_bytes().replace(b"2026-11-16/2026-11-22", week) for each in folder.iterdir()}
+        app, publication = self.app, self._built.publication
+        with app.database.write() as session:
+            issue, _ = issues.add(session, publication, read_files(str(first_day), files), app.clock())
+            issues.check(session, publication, issue)
+            launch.preflight(session, issue, app.settings)
+            issues.schedule(session, issue, app.clock())
+        return issue
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[House]:
+    """With a second publication, that has sent nothing yet."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(stage(folder)) as built:
+        described = publications.read(example("publication.example.toml"))
+        other = described.model_copy(update={"slug": "hrodna", "list_id": "hrodna.news.example.org"})
+        with built.app.database.write() as session:
+            publications.apply(session, other, built.app.clock())
+        yield House(portal, built)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What somebody looks through."""
+
+    width: int
+    height: int
+    scheme: Literal["light", "dark"] = "light"
+    has_script: bool = True
+
+
+class Window:
+    """One page, where everything that a browser can complain of is collected."""
+
+    def __init__(self, browser: Browser, origin: str, screen: Screen) -> None:
+        self.screen, self._complaints = screen, list[str]()
+        self.context: BrowserContext = browser.new_context(
+            viewport={"width": screen.width, "height": screen.height},
+            color_scheme=screen.scheme,
+            java_script_enabled=screen.has_script,
+            base_url=origin,
+        )
+        self.page: Page = self.context.new_page()
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self._complaints.append(str(error)))
+
+    def close(self) -> None:
+        """Fails where the browser has complained, or keeps a cookie of a reader's page."""
+        self.context.close()
+        assert not self._complaints
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        """Not that there is no icon, nor that an answer is no 200: the tests look for that themselves."""
+        if "favicon" not in said.location["url"] and "the server responded with a status of" not in said.text:
+            self._complaints.append(said.text)
+
+    def goto(self, address: str, heading: str | None = None) -> None:
+        """Opens an address and looks at it."""
+        self.page.goto(address)
+        self.look(heading)
+
+    def press(self, name: str, heading: str | None = None) -> None:
+        """Presses the button that is called so and looks at what comes."""
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+        self.look(heading)
+
+    def follow(self, name: str, heading: str | None = None) -> None:
+        """Follows the first link that is called so and looks at where it leads."""
+        self.page.get_by_role("link", name=name, exact=True).first.click()
+        self.look(heading)
+
+    def open(self, mail: EmailMessage) -> None:
+        """Shows a mail as a mail program does."""
+        self.page.goto("about:blank")  # what it is written into keeps its own policy otherwise
+        self.page.set_content(part(mail, "html"))
+        self._fits()
+
+    def look(self, heading: str | None = None) -> None:
+        """One heading, nothing stands out sideways, and axe-core knows of no barrier, in light and in dark.
+
+        A page of the same parts, in the same language and layout, is shown to axe-core once.
+        """
+        headings = self.page.locator("h1").all_inner_texts()
+        assert len(headings) == 1
+        assert heading in (None, headings[0].replace("\xa0", " "))
+        self._fits()
+        parts = self.page.evaluate(_PARTS)
+        if self.screen.has_script and parts not in _looked_at:
+            assert barriers(self.page) == []
+            _looked_at.add(parts)
+
+    def _fits(self) -> None:
+        page = self.page
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+_looked_at = set[str]()
+_PARTS = """[
+    document.documentElement.lang, getComputedStyle(document.querySelector("main")).display,
+    ...new Set(Array.from(document.querySelectorAll("body *"), each => each.tagName + each.className)),
+].sort().join()"""
+
+_AXE = Axe()
+_COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe-core finds on the page, and of its colours in the other scheme."""
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    found = _described(_AXE.run(page, options=options).response)
+    is_dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    page.emulate_media(color_scheme="light" if is_dark else "dark")
+    found += _described(page.evaluate("options => axe.run(options)", options | _COLOURS))
+    page.emulate_media(color_scheme="dark" if is_dark else "light")
+    return found
+
+
+def _described(answer: dict[str, Any]) -> list[str]:
+    return [
+        f"{each['id']}: {node['html']}: {node['failureSummary']}"
+        for each in answer["violations"]
+        for node in each["nodes"]
+    ]

@@ -19,6 +19,7 @@ from mailer.demo.mailbox import Caught
 from mailer.demo.stage import Stage, stage
 from mailer.issues import issue as issues
 from mailer.issues.folder import read_files
+from mailer.issues.states import IssueStatus
 from mailer.rendering.decoded import part
 from mailer.resources import example, resource
 from mailer.tables import Issue
@@ -50,14 +51,17 @@ class House:
 
         return self._portal.call(wait).message()
 
-    def send(self, first_day: date) -> Issue:
-        """The example issue as that of another week, due now."""
+    def add(self, first_day: date, *, sent: bool = False) -> Issue:
+        """The example issue as that of another week, due now, or sent long ago."""
         folder = resource("templates") / "example" / "2026-11-16"
         week = f"{first_day}/{first_day + timedelta(days=6)}".encode()
         files = {each.name: each.read_bytes().replace(b"2026-11-16/2026-11-22", week) for each in folder.iterdir()}
         app, publication = self.app, self._built.publication
         with app.database.write() as session:
             issue, _ = issues.add(session, publication, read_files(str(first_day), files), app.clock())
+            if sent:
+                issue.status, issue.began_at = IssueStatus.SENT, app.clock()
+                return issue
             issues.check(session, publication, issue)
             launch.preflight(session, issue, app.settings)
             issues.schedule(session, issue, app.clock())
@@ -102,8 +106,10 @@ class Window:
 
     def close(self) -> None:
         """Fails where the browser has complained, or keeps a cookie of a reader's page."""
+        cookies = self.context.cookies()
         self.context.close()
         assert not self._complaints
+        assert {each["name"] for each in cookies} <= {"staff"}  # of the console
 
     def _hear(self, said: ConsoleMessage) -> None:
         """Not that there is no icon, nor that an answer is no 200: the tests look for that themselves."""

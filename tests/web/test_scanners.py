@@ -3,9 +3,12 @@
 import email
 import email.policy
 import re
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
+import uvicorn
 from playwright.sync_api import Browser
 from sqlmodel import select
 from starlette.testclient import TestClient
@@ -18,10 +21,11 @@ from mailer.issues.states import IssueStatus
 from mailer.rendering.automatic import render_automatic
 from mailer.rendering.letters import LETTERS
 from mailer.subscribers import subscription
-from mailer.tables import Delivery, DeliveryKind, Issue, Subscription
+from mailer.tables import Delivery, DeliveryKind, Issue, Publication, Subscription
+from mailer.web.site import create_app
 from tests.conftest import HandedClock
 from tests.web.conftest import AddIssue, Ledger, form
-from tests.web.test_browser import browser, origin  # noqa: F401  (fixtures)
+from tests.web.test_browser import browser  # noqa: F401  (a fixture)
 
 PREFETCHING = [
     {},
@@ -140,11 +144,28 @@ def test_every_link_of_every_letter_may_be_fetched(
     assert {"/c/", "/u/", "/p/", "/m/", "/b/"} <= {link[:3] for link in seen}
 
 
+@pytest.fixture
+def origin(app: App, publication: Publication) -> Iterator[str]:
+    """Where the pages are served."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    settings = app.settings.model_copy(update={"link_hosts": [origin]})
+    served = App(settings=settings, database=app.database, tokens=app.tokens, clock=app.clock)
+    config = uvicorn.Config(create_app(served), log_config=None, lifespan="off", proxy_headers=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()  # connections wait in the listener's queue until it accepts
+    yield origin
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
 @pytest.mark.sqlite
 @pytest.mark.browser
 def test_a_gateway_that_runs_scripts_changes_nothing(
     browser: Browser,  # noqa: F811
-    origin: str,  # noqa: F811
+    origin: str,
     ledger: Ledger,
     mailbox: Mailbox,
 ) -> None:

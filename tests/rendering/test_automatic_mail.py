@@ -153,3 +153,10 @@ def test_a_welcome_leads_to_the_preferences_and_a_change_of_address_to_its_butto
     for kind in ("new-address", "old-address"):
         body = render_automatic(kind, language, LETTERHEAD, about())
         assert set(re.findall(r"https?://[^\s\"<]+", body.html + body.text)) == {CONFIRM}
+
+
+@pytest.mark.parametrize("kind", LETTERS)
+def test_every_link_leads_somewhere(kind: str) -> None:
+    html = render_automatic(kind, "en", LETTERHEAD, about()).html
+    assert 'href="None"' not in html
+    assert 'href=""' not in html

@@ -45,14 +45,24 @@ def leave_by_mail(token: str, mail_domain: str) -> str:
     return f"leave+{token}@{mail_domain}"
 
 
+def ask_for_my_data(host: str, token: str) -> str:
+    """Has the link to `my_data` mailed to the reader."""
+    return f"{host}/p/{token}/data"
+
+
 def my_data(host: str, token: str) -> str:
     """What we hold about the reader of a subscription."""
-    return f"{host}/p/{token}/data"
+    return f"{host}/d/{token}"
+
+
+def my_data_file(host: str, token: str) -> str:
+    """The same to take along."""
+    return f"{host}/d/{token}/data.json"
 
 
 def erase(host: str, token: str) -> str:
     """Asks whether all of it is to go."""
-    return f"{host}/p/{token}/erase"
+    return f"{host}/d/{token}/erase"
 
 
 def privacy(host: str, publication: str, language: str) -> str:
@@ -75,6 +85,22 @@ def move_back(host: str, token: str) -> str:
 
 
 RESERVED = frozenset(
-    {"c", "u", "p", "m", "b", "subscribe", "console", "desk", "api", "static", "health", "bounce", "confirm", "leave"}
+    {
+        "c",
+        "u",
+        "p",
+        "d",
+        "m",
+        "b",
+        "subscribe",
+        "console",
+        "desk",
+        "api",
+        "static",
+        "health",
+        "bounce",
+        "confirm",
+        "leave",
+    }
 )
 """First path segments, and first words of addresses of ours, that are taken: no publication may be called so."""

@@ -349,6 +349,7 @@ class DeliveryKind(enum.StrEnum):
     WARNING = "warning"  #: mails to the reader fail; asks whether they are read
     NEW_ADDRESS = "new-address"  #: asks at the address that a reader wants to move to
     OLD_ADDRESS = "old-address"  #: tells the address that a reader has moved from
+    MY_DATA = "my-data"  #: leads to everything that is held about the reader
     TEST = "test"
 
 

@@ -40,6 +40,7 @@ class Purpose(enum.StrEnum):
     UNSUBSCRIBE = "unsubscribe"  #: names a Subscription; never expires
     FORM = "form"  #: names the second since 1970 in which a form was made
     PREFERENCES = "preferences"  #: names a Subscription; never expires
+    MY_DATA = "my-data"  #: names a Subscription; expires in 24 hours, and only its reader's mailbox gets it
     MOVE = "move"  #: names a Consent: the request of an address that a reader wants to move to
     MOVE_BACK = "move-back"  #: names a Consent: the leaving of the address that a reader moved from
     RETURN_PATH = "return-path"  #: names a Delivery, in the envelope sender

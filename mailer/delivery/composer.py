@@ -65,20 +65,37 @@ Ready = tuple[Claim, Made | Recipe | Forwarding | MailerError]
 KEPT = 64
 """Messages kept in memory; more than that are read or rendered again when they are needed."""
 
-_NOTHING_TO_LEAVE = {DeliveryKind.CONFIRMATION, DeliveryKind.NEW_ADDRESS, DeliveryKind.OLD_ADDRESS}
+_NOTHING_TO_LEAVE = {
+    DeliveryKind.CONFIRMATION,
+    DeliveryKind.NEW_ADDRESS,
+    DeliveryKind.OLD_ADDRESS,
+    DeliveryKind.MY_DATA,
+}
 """Mail about no subscription that could be left."""
 
 _OF_SUBSCRIPTION = {Slot.UNSUBSCRIBE: Purpose.UNSUBSCRIBE, Slot.PREFERENCES: Purpose.PREFERENCES}
-_OF_ACT = {DeliveryKind.NEW_ADDRESS: Purpose.MOVE, DeliveryKind.OLD_ADDRESS: Purpose.MOVE_BACK}
+_OF_ACT = {
+    DeliveryKind.NEW_ADDRESS: Purpose.MOVE,
+    DeliveryKind.OLD_ADDRESS: Purpose.MOVE_BACK,
+    DeliveryKind.MY_DATA: Purpose.MY_DATA,
+}
 """What the link of a mail is for that asks for something else than a confirmation."""
 
-_BUTTONS = {DeliveryKind.NEW_ADDRESS: links.move, DeliveryKind.OLD_ADDRESS: links.move_back}
+_BUTTONS = {
+    DeliveryKind.NEW_ADDRESS: links.move,
+    DeliveryKind.OLD_ADDRESS: links.move_back,
+    DeliveryKind.MY_DATA: links.my_data,
+}
 
 _ASKS = {DeliveryKind.CONFIRMATION, DeliveryKind.WARNING}
 """Mail with a question that its button, or a reply, answers."""
 
-WARNING_HOURS = 60 * 24
-"""How long a reader may take to say that mails are read: a mailbox that was full is not looked into every day."""
+VALID_HOURS = {
+    DeliveryKind.WARNING: 60 * 24,  # a mailbox that was full is not looked into every day
+    DeliveryKind.OLD_ADDRESS: UNDO // timedelta(hours=1),
+    DeliveryKind.MY_DATA: 24,
+}
+"""How long the link of a mail can be used, where it is not as long as a confirmation's."""
 
 
 class Composer:
@@ -194,16 +211,15 @@ class Composer:
         return [self._act_token(claim) for claim in claims]
 
     def _act_token(self, claim: Claim) -> str:
-        if claim.consent_id is None:
+        named = claim.subscription_id if claim.kind is DeliveryKind.MY_DATA else claim.consent_id
+        if named is None:
             return marker(Slot.CONFIRM)
         purpose = _OF_ACT.get(claim.kind, Purpose.CONFIRM)
         expires = claim.queued_at + timedelta(hours=self._valid_hours(claim.kind))
-        return self._tokens.make(purpose, claim.consent_id, expires=expires)
+        return self._tokens.make(purpose, named, expires=expires)
 
     def _valid_hours(self, kind: DeliveryKind) -> int:
-        if kind is DeliveryKind.OLD_ADDRESS:
-            return int(UNDO / timedelta(hours=1))
-        return WARNING_HOURS if kind is DeliveryKind.WARNING else self._settings.confirmation_hours
+        return VALID_HOURS.get(kind, self._settings.confirmation_hours)
 
     def _render(self, recipe: Recipe) -> Message:
         settings, publication, language = self._settings, recipe.publication, recipe.language

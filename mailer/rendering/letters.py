@@ -164,6 +164,29 @@ def old_address(words: Words, about: About) -> Letter:
     )
 
 
+def my_data(words: Words, about: About) -> Letter:
+    """Leads to everything that is held about the reader. Says nothing of it: letters are forwarded."""
+    return Letter(
+        subject=words.gettext("Your data: {name}", name=_name(words, about)),
+        heading=words.gettext("What we hold about you"),
+        before=[
+            words.gettext(
+                "Somebody with a link from one of your letters, we hope it was you,"
+                " asked to see what we hold about you."
+            ),
+            words.gettext("Behind the button you can read all of it, download it, and have it erased."),
+        ],
+        button=words.gettext("See my data"),
+        url=about.act,
+        announced=words.gettext("To see it, open this link:"),
+        after=[
+            validity(words, about.valid_hours),
+            words.gettext("Do not forward this letter: whoever has the link sees your data and can erase it."),
+            words.gettext("If this was not you, do nothing: only you got this link, and nothing changes."),
+        ],
+    )
+
+
 LETTERS: Mapping[str, Callable[[Words, About], Letter]] = {
     "confirmation": confirmation,
     "welcome": welcome,
@@ -171,6 +194,7 @@ LETTERS: Mapping[str, Callable[[Words, About], Letter]] = {
     "warning": warning,
     "new-address": new_address,
     "old-address": old_address,
+    "my-data": my_data,
 }
 """Each kind of automatic mail and what writes it."""
 

@@ -5,7 +5,7 @@ look at anything under it: acts on one address happen one after the other (SQLit
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +38,7 @@ class Owed:
     kind: DeliveryKind
     subscription: Subscription
     subscriber: Subscriber
-    consent_id: int  #: the act it answers
+    consent_id: int | None  #: the act it answers, where that is one that counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,14 @@ _ASKING = (DeliveryKind.CONFIRMATION, DeliveryKind.WELCOME, DeliveryKind.NEW_ADD
 """Mail that a stranger can cause by typing an address."""
 
 
-def was_written_to(session: Session, subscriber: Subscriber, *, since: datetime, now: datetime) -> bool:
+def was_written_to(
+    session: Session,
+    subscriber: Subscriber,
+    *,
+    since: datetime,
+    now: datetime,
+    kinds: Collection[DeliveryKind] = _ASKING,
+) -> bool:
     """Whether mail of these kinds was queued after `since`; not one that an import has put off.
 
     One that the reader answered by leaving does not count: only the owner of the mailbox can have done so, and may
@@ -158,7 +165,7 @@ def was_written_to(session: Session, subscriber: Subscriber, *, since: datetime,
         .where(
             Subscription.subscriber_id == subscriber.id,
             col(Delivery.issue_id).is_(None),
-            col(Delivery.kind).in_(_ASKING),
+            col(Delivery.kind).in_(kinds),
             Delivery.queued_at > since,
             Delivery.queued_at <= now,
             ~left_after,

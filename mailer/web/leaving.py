@@ -5,6 +5,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
+from mailer import links
 from mailer.subscribers import partings, preferences, subscription
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.subscribers.subscription import can_restore, goes_on_as, publication_of, readings
@@ -12,7 +13,7 @@ from mailer.tables import Edition, PartingReason, Subscription
 from mailer.tokens import Purpose
 from mailer.web import wording
 from mailer.web.mailed import Act, MailedLink, TheMailedLink
-from mailer.web.pages import READ, LenientFields
+from mailer.web.pages import HERE, READ, LenientFields
 from mailer.web.place import Standing, of_subscription_id
 
 router = APIRouter()
@@ -127,7 +128,8 @@ _ACTS: dict[str, Callable[[Act], Response]] = {
 
 
 def left_page(session: Session, link: MailedLink, standing: Standing | None, *, thanks: bool = False) -> Response:
-    """What somebody sees who has left: the way back, and what is read still."""
+    """What somebody sees who has left: the way back, and what is read still. Providers, who know the unsubscribe link,
+    see no way to anybody's data."""
     if standing is None:
         return link.page("unsubscribed.html", None, thanks=False)
     session.flush()
@@ -141,6 +143,7 @@ def left_page(session: Session, link: MailedLink, standing: Standing | None, *, 
         can_restore=can_restore(session, subscription, link.site.app.clock()),
         others_read=others(session, subscription),
         reasons=list(PartingReason) if has_left and not subscription.gave_reason else [],
+        my_data=links.ask_for_my_data(HERE, link.token) if link.is_for(Purpose.PREFERENCES) else "",
     )
 
 

@@ -15,7 +15,7 @@ from mailer.issues.languages import available
 from mailer.rendering.words import Words, words
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.subscribers.subscription import Owed
-from mailer.tokens import Purpose, TokenExpired, TokenInvalid
+from mailer.tokens import Purpose, TokenError, TokenExpired, TokenInvalid
 from mailer.web.languages import accepted
 from mailer.web.pages import HERE, AcceptLanguage, Site, TheSite
 from mailer.web.place import Standing
@@ -40,6 +40,14 @@ class MailedLink:
             raise LinkProblem(self, problem, standing_of(session, expired.named), 410, expired.named) from None
         except TokenInvalid:
             raise LinkProblem(self, "invalid", None, 400) from None
+
+    def is_for(self, purpose: Purpose) -> bool:
+        """Whether the token was made for it and still counts."""
+        try:
+            self.site.app.tokens.read(purpose, self.token, now=self.site.app.clock())
+        except TokenError:
+            return False
+        return True
 
     def preferences(self, subscription_id: int) -> str:
         """The page where the reader of this subscription changes it."""
@@ -77,7 +85,11 @@ class MailedLink:
         )
 
 
-_EXPIRED = {Purpose.MOVE: "expired move", Purpose.MOVE_BACK: "expired move back"}
+_EXPIRED = {
+    Purpose.MOVE: "expired move",
+    Purpose.MOVE_BACK: "expired move back",
+    Purpose.MY_DATA: "expired my data",
+}
 
 
 class LinkProblem(Exception):
@@ -104,12 +116,19 @@ class LinkProblem(Exception):
             status=self._status,
             problem=self._problem,
             form=form,
-            again=AGAIN if self._problem == "expired" and _is_pending(self._standing) else "",
+            again=AGAIN if self._may_ask_again() else "",
+            my_data=links.ask_for_my_data(HERE, self._link.token) if self._problem == "moved" else "",
         )
+
+    def _may_ask_again(self) -> bool:
+        """Whether a button has a new link mailed."""
+        if self._problem == "expired my data":
+            return self._standing is not None
+        return self._problem == "expired" and _is_pending(self._standing)
 
 
 AGAIN = "again"
-"""The field of the button that asks for a new confirmation."""
+"""The field of the button that asks for a new link."""
 
 
 def _is_pending(standing: Standing | None) -> bool:

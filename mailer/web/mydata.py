@@ -1,6 +1,12 @@
-"""My data: everything that is held about a reader, to read, to take along, and to erase. GET changes nothing."""
+"""My data: everything that is held about a reader, to read, to take along, and to erase. GET changes nothing.
+
+Only a link that was mailed for it opens it (docs/decisions/0017-consent-chain.md): any other letter may have been
+forwarded.
+"""
 
 import json
+from datetime import timedelta
+from functools import partial
 
 from fastapi import APIRouter, Response
 from sqlmodel import Session
@@ -8,9 +14,11 @@ from sqlmodel import Session
 from mailer import erasure, holdings, links
 from mailer.delivery.states import DeliveryStatus
 from mailer.rendering.words import Words, words
+from mailer.subscribers import access
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import ConsentEvent, Subscriber
 from mailer.tokens import Purpose
+from mailer.web.asking import evenly
 from mailer.web.mailed import LinkProblem, MailedLink, TheMailedLink
 from mailer.web.pages import HERE, NEVER_KEPT, READ
 from mailer.web.place import Standing, of_subscription_id
@@ -21,19 +29,79 @@ MAILS_SHOWN = 10
 """The rest stands in the file."""
 
 
-def _reader(link: MailedLink, session: Session) -> tuple[Standing, Subscriber]:
+def _standing(session: Session, link: MailedLink, purpose: Purpose) -> Standing:
     """Whose link it is. Raises LinkProblem."""
-    standing = of_subscription_id(session, link.read(session, Purpose.PREFERENCES, of_subscription_id))
+    standing = of_subscription_id(session, link.read(session, purpose, of_subscription_id))
     if standing is None:
         raise LinkProblem(link, "unknown", None, 410)
+    return standing
+
+
+def _reader(session: Session, link: MailedLink) -> tuple[Standing, Subscriber]:
+    """Who got the letter with this link. Raises LinkProblem."""
+    standing = _standing(session, link, Purpose.MY_DATA)
     return standing, session.get_one(Subscriber, standing.subscription.subscriber_id)
 
 
+# Asking for the link: behind any letter's way to the preferences
+
+
 @router.api_route("/p/{token}/data", methods=READ)
+def ask(link: TheMailedLink) -> Response:
+    """One button."""
+    with link.site.app.database.read() as session:
+        standing = _standing(session, link, Purpose.PREFERENCES)
+    return _asking(link, standing, sent=False)
+
+
+@router.post("/p/{token}/data")
+async def send(link: TheMailedLink) -> Response:
+    """The link goes to the reader's own address, or nothing does: the page says the same, after the same time."""
+    return await evenly(partial(_send, link, Purpose.PREFERENCES))
+
+
+@router.post("/d/{token}")
+async def send_again(link: TheMailedLink) -> Response:
+    """The same from the page of a link that has expired."""
+    return await evenly(partial(_send, link, Purpose.MY_DATA))
+
+
+def _send(link: MailedLink, purpose: Purpose) -> Response:
+    app = link.site.app
+    window = timedelta(minutes=app.settings.confirmation_window_minutes)
+    with app.database.write() as session:
+        try:
+            named = link.read(session, purpose, of_subscription_id)
+        except LinkProblem as problem:
+            if problem.named is None:
+                raise
+            named = problem.named
+        standing = of_subscription_id(session, named)
+        if standing is None:
+            raise LinkProblem(link, "unknown", None, 410)
+        link.queue(session, access.ask(session, named, window=window, now=app.clock()))
+    return _asking(link, standing, sent=True)
+
+
+def _asking(link: MailedLink, standing: Standing, *, sent: bool) -> Response:
+    assert standing.subscription.id is not None
+    return link.page(
+        "ask-for-my-data.html",
+        standing,
+        sent=sent,
+        minutes=link.site.app.settings.confirmation_window_minutes,
+        preferences=link.preferences(standing.subscription.id),
+    )
+
+
+# Behind the link
+
+
+@router.api_route("/d/{token}", methods=READ)
 def show(link: TheMailedLink) -> Response:
     """All of it, readable; the letters as far as a page holds them."""
     with link.site.app.database.read() as session:
-        standing, subscriber = _reader(link, session)
+        standing, subscriber = _reader(session, link)
         held = holdings.of_subscriber(session, subscriber)
     speech = words(link.language(standing))
     return link.page(
@@ -45,16 +113,16 @@ def show(link: TheMailedLink) -> Response:
         state=lambda status: _state(speech, status),
         act=lambda event: _act(speech, ConsentEvent(event)),
         came_to=lambda status: _came_to(speech, status),
-        file=f"{links.my_data(HERE, link.token)}.json",
+        file=links.my_data_file(HERE, link.token),
         erase=links.erase(HERE, link.token),
     )
 
 
-@router.api_route("/p/{token}/data.json", methods=READ)
+@router.api_route("/d/{token}/data.json", methods=READ)
 def download(link: TheMailedLink) -> Response:
     """The same as a file."""
     with link.site.app.database.read() as session:
-        _, subscriber = _reader(link, session)
+        _, subscriber = _reader(session, link)
         held = holdings.of_subscriber(session, subscriber)
     return Response(
         json.dumps(held, ensure_ascii=False, indent=2, default=lambda each: each.isoformat()) + "\n",
@@ -66,20 +134,20 @@ def download(link: TheMailedLink) -> Response:
     )
 
 
-@router.api_route("/p/{token}/erase", methods=READ)
+@router.api_route("/d/{token}/erase", methods=READ)
 def ask_to_erase(link: TheMailedLink) -> Response:
     """What will go and what stays, and one button."""
     with link.site.app.database.read() as session:
-        standing, subscriber = _reader(link, session)
+        standing, subscriber = _reader(session, link)
     return link.page("erase.html", standing, address=subscriber.address, back=links.my_data(HERE, link.token))
 
 
-@router.post("/p/{token}/erase")
+@router.post("/d/{token}/erase")
 def erase(link: TheMailedLink) -> Response:
     """Everything goes. Again, it says the same."""
     app = link.site.app
     with app.database.write() as session:
-        standing = of_subscription_id(session, link.read(session, Purpose.PREFERENCES, of_subscription_id))
+        standing = of_subscription_id(session, link.read(session, Purpose.MY_DATA, of_subscription_id))
         address = None
         if standing is not None:
             subscriber = session.get_one(Subscriber, standing.subscription.subscriber_id)

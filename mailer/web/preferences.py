@@ -1,8 +1,9 @@
 """The preferences: editions, language, pause, address, behind the link in every letter. GET and HEAD change nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 
 from babel import Locale
 from fastapi import APIRouter, Request, Response
@@ -18,6 +19,7 @@ from mailer.subscribers.suppression import is_suppressed
 from mailer.tables import Edition, Subscriber
 from mailer.tokens import Purpose
 from mailer.web import leaving, wording
+from mailer.web.asking import evenly
 from mailer.web.mailed import Act, LinkProblem, MailedLink, TheMailedLink
 from mailer.web.pages import HERE, READ, TheFields
 from mailer.web.place import Standing, every_edition, of_subscription_id
@@ -49,8 +51,12 @@ def show(link: TheMailedLink) -> Response:
 
 
 @router.post("/p/{token}")
-def change(request: Request, link: TheMailedLink, fields: TheFields) -> Response:
-    """One of the buttons. Each may be pressed twice."""
+async def change(request: Request, link: TheMailedLink, fields: TheFields) -> Response:
+    """One of the buttons. Each may be pressed twice. How long it takes does not tell whether a new address is known."""
+    return await evenly(partial(_change, request, link, fields))
+
+
+def _change(request: Request, link: MailedLink, fields: Mapping[str, str]) -> Response:
     with link.site.app.database.write() as session:
         subscription_id = link.read(session, Purpose.PREFERENCES, of_subscription_id)
         standing = of_subscription_id(session, subscription_id)
@@ -259,7 +265,7 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
         agreement=wording.choice(words(language), place),
         moving=wording.moving(words(language)),
         from_page=leaving.FROM_PAGE,
-        my_data=links.my_data(HERE, link.token),
+        my_data=links.ask_for_my_data(HERE, link.token),
     )
 
 

@@ -515,7 +515,8 @@ def upgrade() -> None:
         sa.Column("changed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.CheckConstraint(
             "kind = 'issue' OR kind = 'confirmation' OR kind = 'welcome' OR kind = 'goodbye' OR "
-            "kind = 'forward' OR kind = 'warning' OR kind = 'new-address' OR kind = 'old-address' OR kind = 'test'",
+            "kind = 'forward' OR kind = 'warning' OR kind = 'new-address' OR kind = 'old-address' OR "
+            "kind = 'my-data' OR kind = 'test'",
             name=op.f("ck_delivery_kind"),
         ),
         sa.CheckConstraint(

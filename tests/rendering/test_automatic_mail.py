@@ -77,7 +77,7 @@ def test_every_mail_names_publication_edition_editors_and_address(language: str)
         for form in (body.html, body.text):
             for said in (LETTERHEAD.names[language], "editors@example.org", "12 Example Street, Vilnius"):
                 assert said in form
-            assert ("BE/RU" in form) is (kind not in ("new-address", "old-address")), "several editions may move"
+            assert ("BE/RU" in form) is (kind not in ("new-address", "old-address", "my-data")), "may be about several"
 
 
 @pytest.mark.parametrize(
@@ -146,11 +146,11 @@ def test_a_welcome_shows_where_to_leave_by_mail_only_where_mail_is_read(language
 
 
 @pytest.mark.parametrize("language", available())
-def test_a_welcome_leads_to_the_preferences_and_a_change_of_address_to_its_button_only(language: str) -> None:
+def test_a_welcome_leads_to_the_preferences_and_what_answers_a_link_to_its_button_only(language: str) -> None:
     body = welcome(language)
     assert f'href="{PREFERENCES}"' in body.html
     assert PREFERENCES in body.text.splitlines()
-    for kind in ("new-address", "old-address"):
+    for kind in ("new-address", "old-address", "my-data"):
         body = render_automatic(kind, language, LETTERHEAD, about())
         assert set(re.findall(r"https?://[^\s\"<]+", body.html + body.text)) == {CONFIRM}
 

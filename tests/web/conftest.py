@@ -113,6 +113,13 @@ class Ledger:
         assert subscription.id is not None
         return f"/p/{self._app.tokens.make(Purpose.PREFERENCES, subscription.id)}"
 
+    def my_data_path(self, mail: Delivery | None = None) -> str:
+        """The link of the last letter that leads to what is held."""
+        mail = mail or next(each for each in reversed(self.mails()) if each.kind is DeliveryKind.MY_DATA)
+        assert mail.subscription_id is not None
+        expires = mail.queued_at + timedelta(hours=24)
+        return f"/d/{self._app.tokens.make(Purpose.MY_DATA, mail.subscription_id, expires=expires)}"
+
     def move_path(self, mail: Delivery | None = None) -> str:
         """The link of the last mail to a new address."""
         mail = mail or next(each for each in reversed(self.mails()) if each.kind is DeliveryKind.NEW_ADDRESS)

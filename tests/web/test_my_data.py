@@ -1,5 +1,7 @@
-"""My data: all of it is shown, can be taken along, and goes when the reader says so."""
+"""My data: only a link that was mailed for it shows all of it, lets it be taken along, and erases it."""
 
+import email
+import email.policy
 import json
 
 import pytest
@@ -8,9 +10,21 @@ from starlette.testclient import TestClient
 
 from mailer import holdings
 from mailer.app import App
+from mailer.delivery import composer
+from mailer.delivery import ledger as deliveries
+from mailer.rendering.automatic import render_automatic
 from mailer.subscribers import chain
-from mailer.tables import Consent, Delivery, Subscriber, Subscription, Suppression, SuppressionReason, metadata
-from mailer.tokens import Purpose
+from mailer.subscribers.suppression import lift, suppress
+from mailer.tables import (
+    Consent,
+    Delivery,
+    DeliveryKind,
+    Subscriber,
+    Subscription,
+    Suppression,
+    SuppressionReason,
+    metadata,
+)
 from tests.conftest import HandedClock
 from tests.web.conftest import Ledger, form
 
@@ -18,17 +32,148 @@ LANGUAGES = ["en", "be", "ru"]
 
 
 @pytest.fixture
-def path(app: App, confirmed: Subscription) -> str:
-    """/p/TOKEN of anna@example.org, a reader of the Russian edition."""
-    assert confirmed.id is not None
+def way(ledger: Ledger, confirmed: Subscription) -> str:
+    """/p/TOKEN/data of anna@example.org, a reader of the Russian edition: behind a link that stands in every letter."""
+    return f"{ledger.preferences_path(confirmed)}/data"
+
+
+@pytest.fixture
+def path(app: App, client: TestClient, ledger: Ledger, way: str) -> str:
+    """/d/TOKEN, which came to her mailbox."""
+    client.post(way)
     with app.database.write() as session:
         chain.seal(session, app.clock())
-    return f"/p/{app.tokens.make(Purpose.PREFERENCES, confirmed.id)}"
+    return ledger.my_data_path()
+
+
+def letters(ledger: Ledger) -> list[Delivery]:
+    return [each for each in ledger.mails() if each.kind is DeliveryKind.MY_DATA]
+
+
+# The way to it
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_link_of_any_letter_shows_a_button_and_nothing_of_the_reader(
+    client: TestClient, ledger: Ledger, way: str, language: str
+) -> None:
+    before = ledger.everything()
+    page = client.get(f"{way}?language={language}")
+    assert page.status_code == client.head(way).status_code == 200
+    assert page.text.count("<h1>") == page.text.count("<button") == 1
+    assert "example.org" not in page.text.replace("editors@example.org", "").replace("news.example.org", "")
+    assert ledger.everything() == before
+
+
+def test_the_button_has_a_link_mailed_to_the_reader_and_shows_nothing(
+    client: TestClient, ledger: Ledger, way: str, confirmed: Subscription
+) -> None:
+    sent = client.post(way)
+    assert sent.status_code == 200
+    assert "anna" not in sent.text
+    assert "/d/" not in sent.text
+    (letter,) = letters(ledger)
+    assert (letter.subscription_id, letter.destination, letter.consent_id) == (confirmed.id, "example.org", None)
+    assert "anna@example.org" in client.get(ledger.my_data_path()).text
+
+
+@pytest.mark.parametrize("what", ["data.json", "erase"])
+def test_a_link_of_another_letter_leads_no_further(client: TestClient, ledger: Ledger, way: str, what: str) -> None:
+    opened = way.removesuffix("/data")
+    for prefix in (opened, opened.replace("/p/", "/d/"), ledger.leave_path().replace("/u/", "/d/")):
+        assert client.get(f"{prefix}/{what}").status_code in (400, 404)
+        assert client.post(f"{prefix}/{what}").status_code in (400, 404, 405)
+    assert client.get(opened.replace("/p/", "/d/")).status_code == 400
+    assert len(ledger.subscriptions()) == 1
+
+
+def test_there_is_one_letter_in_the_window_and_the_answer_does_not_tell(
+    app: App, client: TestClient, ledger: Ledger, way: str, clock: HandedClock
+) -> None:
+    first, second = client.post(way), client.post(way)
+    assert (first.status_code, first.text) == (second.status_code, second.text)
+    assert len(letters(ledger)) == 1
+    clock.pass_(minutes=app.settings.confirmation_window_minutes)
+    client.post(way)
+    assert len(letters(ledger)) == 2
+
+
+def test_a_suppressed_address_gets_no_letter_and_the_same_answer(
+    app: App, client: TestClient, ledger: Ledger, way: str
+) -> None:
+    with app.database.write() as session:
+        reader = session.exec(select(Subscriber)).one()
+        suppress(session, reader, SuppressionReason.COMPLAINT, note="", by="mailer", now=app.clock())
+    suppressed = client.post(way)
+    assert letters(ledger) == []
+    with app.database.write() as session:
+        lift(session, reader.address_hash, reason=SuppressionReason.COMPLAINT, by="olga", now=app.clock())
+    assert client.post(way).text == suppressed.text
+    assert len(letters(ledger)) == 1
+
+
+def test_who_has_left_gets_the_letter_too(
+    app: App, client: TestClient, ledger: Ledger, way: str, clock: HandedClock, worker_id: int
+) -> None:
+    left = client.post(ledger.leave_path(), data={"from": "page"})
+    assert "/data" not in left.text, "what providers see in List-Unsubscribe must not lead there"
+    assert f'href="{way}"' in client.get(way.removesuffix("/data")).text
+    client.post(way)
+    with app.database.write() as session:
+        claims = deliveries.claim(session, worker_id=worker_id, relay="relay", limit=9, now=clock())
+    assert [each.address for each in claims if each.kind is DeliveryKind.MY_DATA] == ["anna@example.org"]
+    assert "anna@example.org" in client.get(ledger.my_data_path()).text
+
+
+def test_the_letter_carries_the_link(
+    app: App, client: TestClient, ledger: Ledger, path: str, worker_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(composer, "apart", lambda work, *values: render_automatic(*values))
+    made = composer.Composer(app.settings, app.tokens)
+    with app.database.write() as session:
+        claims = deliveries.claim(session, worker_id=worker_id, relay="relay", limit=9, now=app.clock())
+        ready = made.load(session, [each for each in claims if each.kind is DeliveryKind.MY_DATA])
+    ((_, envelope),) = made.envelopes(ready)
+    assert not isinstance(envelope, Exception)
+    assert envelope.recipient == "anna@example.org"
+    mail = email.message_from_bytes(b"".join(envelope.content), policy=email.policy.default)
+    assert mail["List-Unsubscribe"] is None
+    text = mail.get_body(("plain",))
+    assert text is not None
+    assert f"https://news.example.org{path}" in text.get_content().splitlines()
+
+
+def test_the_link_works_for_a_day_and_then_a_button_has_a_new_one_mailed(
+    client: TestClient, ledger: Ledger, path: str, clock: HandedClock
+) -> None:
+    clock.pass_(hours=23, minutes=59)
+    assert client.get(path).status_code == 200
+    clock.pass_(minutes=1)
+    before = ledger.everything()
+    for what in ("", "/data.json", "/erase"):
+        expired = client.get(f"{path}{what}")
+        assert expired.status_code == 410
+        assert "anna" not in expired.text
+    assert client.post(f"{path}/erase").status_code == 410
+    assert ledger.everything() == before
+    assert "<button" in client.get(path).text
+    assert client.post(path).status_code == 200
+    assert len(letters(ledger)) == 2
+    assert client.get(ledger.my_data_path()).status_code == 200
+
+
+def test_a_forged_link_has_nothing_mailed(client: TestClient, ledger: Ledger, way: str) -> None:
+    for forged in (f"/p/{'0' * 32}/data", f"/d/{'0' * 32}"):
+        assert client.post(forged).status_code == 400
+    assert letters(ledger) == []
+
+
+# Behind it
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_shows_address_consents_and_letters(client: TestClient, path: str, language: str) -> None:
-    page = client.get(f"{path}/data?language={language}")
+    page = client.get(f"{path}?language={language}")
     assert page.status_code == 200
     assert page.headers["cache-control"] == "no-store"
     assert page.text.count("<h1>") == 1
@@ -50,7 +195,7 @@ def test_the_file_holds_all_of_it(client: TestClient, path: str, app: App) -> No
     )
     assert [each["event"] for each in subscription["consents"]] == ["requested", "confirmed"]
     assert all(each["wording"] and each["wording_version"] and each["digest"] for each in subscription["consents"])
-    assert [each["kind"] for each in held["mails"]] == ["welcome", "confirmation"]
+    assert [each["kind"] for each in held["mails"]] == ["my-data", "welcome", "confirmation"]
     with app.database.read() as session:
         reader = session.exec(select(Subscriber)).one()
         same = json.loads(json.dumps(holdings.of_subscriber(session, reader), default=lambda each: each.isoformat()))
@@ -59,15 +204,15 @@ def test_the_file_holds_all_of_it(client: TestClient, path: str, app: App) -> No
 
 def test_one_reader_never_sees_another(client: TestClient, path: str, ledger: Ledger) -> None:
     client.post("/subscribe", data=form(address="boris@example.org"))
-    for page in (f"{path}/data", f"{path}/data.json", f"{path}/erase"):
+    for page in (path, f"{path}/data.json", f"{path}/erase"):
         assert "boris" not in client.get(page).text
 
 
-@pytest.mark.parametrize("what", ["data", "data.json", "erase"])
+@pytest.mark.parametrize("what", ["", "/data.json", "/erase"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_looking_changes_nothing(client: TestClient, path: str, ledger: Ledger, what: str, method: str) -> None:
     before = ledger.everything()
-    assert client.request(method, f"{path}/{what}").status_code == 200
+    assert client.request(method, f"{path}{what}").status_code == 200
     assert ledger.everything() == before
 
 
@@ -90,7 +235,7 @@ def test_one_button_erases(client: TestClient, path: str, app: App, language: st
 def test_what_was_erased_is_said_to_be_gone(client: TestClient, path: str) -> None:
     client.post(f"{path}/erase")
     assert client.post(f"{path}/erase").status_code == 200
-    assert client.get(f"{path}/data").status_code == 410
+    assert client.get(path).status_code == 410
     assert client.get(f"{path}/data.json").status_code == 410
 
 
@@ -107,18 +252,10 @@ def test_who_was_erased_is_answered_like_everybody(
     assert ledger.subscriptions()[0].status == "confirmed"
 
 
-@pytest.mark.parametrize("what", ["data", "data.json", "erase"])
-def test_a_token_of_another_purpose_opens_nothing(client: TestClient, ledger: Ledger, path: str, what: str) -> None:
-    leaving = ledger.leave_path().replace("/u/", "/p/")
-    assert client.get(f"{leaving}/{what}").status_code == 400
-    assert client.post(f"{leaving}/erase").status_code == 400
-    assert len(ledger.subscriptions()) == 1
-
-
 def test_the_preferences_lead_there_and_the_link_that_providers_see_does_not(
-    client: TestClient, ledger: Ledger, path: str
+    client: TestClient, ledger: Ledger, way: str
 ) -> None:
-    assert f'href="{path}/data"' in client.get(path).text
+    assert f'href="{way}"' in client.get(way.removesuffix("/data")).text
     assert "/data" not in client.get(ledger.leave_path()).text
     assert "/data" not in client.post(ledger.leave_path()).text
 

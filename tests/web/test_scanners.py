@@ -39,7 +39,7 @@ Look = Callable[[set[str]], None]
 
 
 class Mailbox:
-    """What one reader gets, walking from the form to another address; `look` is called with all links so far."""
+    """What one reader gets, walking from the form to their data; `look` is called with all links so far."""
 
     def __init__(self, app: App, client: TestClient, rows: Ledger, add_issue: AddIssue) -> None:
         self._app, self._client, self._rows, self._add_issue = app, client, rows, add_issue
@@ -67,6 +67,8 @@ class Mailbox:
         self._fetch(look)
         self._client.post(self._rows.leave_path(reader))
         look(self._links)
+        self._client.post(f"{preferences}/data")
+        self._fetch(look)
 
     def _ask(self, kind: DeliveryKind, reader: Subscription) -> None:
         """A letter that answers no act of the reader's on our pages."""
@@ -141,7 +143,7 @@ def test_every_link_of_every_letter_may_be_fetched(
 
     mailbox.walk(look)
     assert mailbox.kinds() == {*LETTERS, str(DeliveryKind.ISSUE)}
-    assert {"/c/", "/u/", "/p/", "/m/", "/b/"} <= {link[:3] for link in seen}
+    assert {"/c/", "/u/", "/p/", "/m/", "/b/", "/d/"} <= {link[:3] for link in seen}
 
 
 @pytest.fixture
@@ -184,4 +186,4 @@ def test_a_gateway_that_runs_scripts_changes_nothing(
     mailbox.walk(look)
     assert context.cookies() == []
     context.close()
-    assert {"/c/", "/u/", "/p/", "/m/", "/b/"} <= {link[:3] for link in opened}
+    assert {"/c/", "/u/", "/p/", "/m/", "/b/", "/d/"} <= {link[:3] for link in opened}

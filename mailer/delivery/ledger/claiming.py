@@ -210,6 +210,7 @@ _WANTED = {
     DeliveryKind.NEW_ADDRESS: {SubscriptionStatus.PENDING, SubscriptionStatus.CONFIRMED},
     # Told in any case: whoever moved the reader away might else ask in the form for the address that is to be told.
     DeliveryKind.OLD_ADDRESS: {SubscriptionStatus.UNSUBSCRIBED, SubscriptionStatus.PENDING},
+    DeliveryKind.MY_DATA: set(SubscriptionStatus),
 }
 
 _suppressed = sa.exists().where(

@@ -1,0 +1,30 @@
+"""A reader asks for everything that is held about them (GDPR art. 15).
+
+The link to it goes to the reader's own mailbox: a link from any other letter, which may have been forwarded, shows
+nothing and erases nothing.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlmodel import Session
+
+from mailer.subscribers.subscription import Owed, publication_of, row_of, was_written_to
+from mailer.subscribers.suppression import is_suppressed
+from mailer.tables import DeliveryKind
+
+
+def ask(session: Session, subscription_id: int, *, window: timedelta, now: datetime) -> Owed | None:
+    """Somebody with a link that names this subscription wants it, whatever became of the subscription.
+
+    None where nobody is known any more, to a suppressed address, and within `window` of the last such letter.
+    """
+    row = row_of(session, subscription_id, lock=True)
+    if row is None:
+        return None
+    subscription, subscriber = row
+    kind = DeliveryKind.MY_DATA
+    if is_suppressed(session, subscriber.address_hash, publication_of(session, subscription)):
+        return None
+    if was_written_to(session, subscriber, since=now - window, now=now, kinds=(kind,)):
+        return None
+    return Owed(kind=kind, subscription=subscription, subscriber=subscriber, consent_id=None)

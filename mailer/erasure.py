@@ -5,19 +5,23 @@ deliveries, attempts                    stay without their reader, and without w
 automatic mail and issues that wait     withdrawn
 reports, mail in the quarantine         without words, thrown away
 suppression list                        the keyed hash
+
+A reader who changed the address is one person with two: `erase_person` takes both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+import sqlalchemy.orm
 from sqlmodel import Session, col, select
 
 from mailer.database import Database
 from mailer.delivery import ledger
 from mailer.inbound import quarantine
 from mailer.subscribers import chain
+from mailer.subscribers.moving import lock
 from mailer.tables import (
     Arrival,
     Delivery,
@@ -44,6 +48,42 @@ def erase(session: Session, subscriber_id: int, *, by: str, why: str = "erased",
     forget(session, [subscriber_id], why, now)
     session.expunge(subscriber)
     return True
+
+
+def erase_person(
+    session: Session, subscriber_id: int, *, by: str, now: datetime, unless_moved_since: datetime | None = None
+) -> list[str]:
+    """Erases the subscriber and every address that its reader came from or went on to, with all that is read there.
+
+    `unless_moved_since`: a former address that was left after that stays, for it may take the change back: who moved a
+    reader with a forwarded letter must not be able to erase them. Retention takes it later. Returns what was erased.
+    """
+    lock(session, addresses_of(session, subscriber_id, unless_moved_since=unless_moved_since))
+    erased = list[str]()
+    for each in addresses_of(session, subscriber_id, unless_moved_since=unless_moved_since):
+        address = session.get_one(Subscriber, each).address
+        if erase(session, each, by=by, now=now):
+            erased.append(address)
+    return erased
+
+
+def addresses_of(session: Session, subscriber_id: int, *, unless_moved_since: datetime | None = None) -> list[int]:
+    """Ids: the subscriber's own, where there is one, and those of the addresses before and after it."""
+    before, after = sa.orm.aliased(Subscription), sa.orm.aliased(Subscription)
+    pairs = sa.select(col(before.subscriber_id), col(after.subscriber_id)).join(
+        after, col(after.id) == col(before.moved_to_id)
+    )
+    known = sa.select(col(Subscriber.id)).where(col(Subscriber.id) == subscriber_id)
+    found = set[int]()
+    following = set(session.execute(known).scalars())
+    while following:
+        found |= following
+        back = pairs.where(col(after.subscriber_id).in_(following))
+        if unless_moved_since is not None:
+            back = back.where(col(before.changed_at) <= unless_moved_since)
+        on = pairs.where(col(before.subscriber_id).in_(following))
+        following = {each for road in (back, on) for pair in session.execute(road) for each in pair} - found
+    return sorted(found)
 
 
 def forget(session: Session, subscriber_ids: Sequence[int], why: str, now: datetime) -> None:
@@ -80,11 +120,11 @@ def _keep_the_hash(session: Session, address_hash: str, *, by: str, now: datetim
         session.add(Suppression(address_hash=address_hash, reason=SuppressionReason.ERASED, added_at=now, added_by=by))
 
 
-def discard_mail(database: Database, address: str) -> int:
-    """Throws away what waits in the quarantine and holds this address. Returns how many mails. Then, on SQLite, what
-    was overwritten is written through to the file, so that no log of changes keeps it."""
+def discard_mail(database: Database, addresses: Iterable[str]) -> int:
+    """Throws away what waits in the quarantine and holds one of these addresses. Returns how many mails. Then, on
+    SQLite, what was overwritten is written through to the file, so that no log of changes keeps it."""
     with database.read() as session:
-        numbers = quarantine.naming(session, address)
+        numbers = sorted({number for each in addresses for number in quarantine.naming(session, each)})
     if numbers:
         with database.write() as session:
             quarantine.erase(session, numbers)

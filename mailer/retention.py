@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+import sqlalchemy.orm
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
@@ -23,7 +24,9 @@ from mailer.delivery.states import UNFINISHED
 from mailer.issues.states import IssueStatus
 from mailer.settings import Settings
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
+from mailer.subscribers.subscription import UNDO
 from mailer.tables import (
+    AddressChange,
     Arrival,
     Attempt,
     Consent,
@@ -32,6 +35,7 @@ from mailer.tables import (
     Departures,
     Forward,
     Issue,
+    Parting,
     Quarantine,
     Retention,
     Subscriber,
@@ -82,9 +86,17 @@ def _count(session: Session, statement: Any) -> int:
 
 
 def _unconfirmed(cutoff: datetime) -> sa.Select[Any]:
+    """Not where the question waits, or went out since: an import spreads its questions over days."""
     asked_since = sa.exists().where(col(Consent.subscription_id) == col(Subscription.id), col(Consent.at) >= cutoff)
+    mailed_since = sa.exists().where(
+        col(Delivery.subscription_id) == col(Subscription.id),
+        sa.or_(col(Delivery.due_at).is_not(None), col(Delivery.queued_at) >= cutoff),
+    )
     return sa.select(col(Subscription.id)).where(
-        col(Subscription.status) == SubscriptionStatus.PENDING, col(Subscription.changed_at) < cutoff, ~asked_since
+        col(Subscription.status) == SubscriptionStatus.PENDING,
+        col(Subscription.changed_at) < cutoff,
+        ~asked_since,
+        ~mailed_since,
     )
 
 
@@ -129,9 +141,25 @@ def _former(cutoff: datetime) -> sa.Select[Any]:
     return sa.select(col(Subscriber.id)).where(~still, col(Subscriber.created_at) < cutoff)
 
 
-def _erase_former(session: Session, keys: Sequence[int], cutoff: datetime, now: datetime) -> int:
-    ids = session.connection().execute(_former(cutoff).where(col(Subscriber.id).in_(keys))).scalars().all()
-    return sum(erasure.erase(session, each, by="retention", why="expired", now=now) for each in ids)
+def _left_behind(cutoff: datetime) -> sa.Select[Any]:
+    """Who moved from there was erased, and nothing is read there."""
+    target = sa.orm.aliased(Subscription)
+    lost = sa.exists().where(
+        col(Subscription.subscriber_id) == col(Subscriber.id),
+        col(Subscription.moved_to_id).is_not(None),
+        ~sa.exists().where(col(target.id) == col(Subscription.moved_to_id)),
+    )
+    return _former(cutoff).where(lost)
+
+
+def _erasing(going: Callable[[datetime], sa.Select[Any]]) -> Any:
+    """Erases those of these subscribers that still are to go."""
+
+    def remove(session: Session, keys: Sequence[int], cutoff: datetime, now: datetime) -> int:
+        ids = session.connection().execute(going(cutoff).where(col(Subscriber.id).in_(keys))).scalars().all()
+        return sum(erasure.erase(session, each, by="retention", why="expired", now=now) for each in ids)
+
+    return remove
 
 
 # Networks in consents
@@ -241,8 +269,33 @@ KINDS: Sequence[Kind] = (
         days=lambda settings: settings.keep_former_days,
         key=col(Subscriber.id),
         going=_former,
-        remove=_erase_former,
+        remove=_erasing(_former),
         portion=20,
+    ),
+    Kind(
+        name="left-behind",
+        what="former addresses of readers who were erased at their new one",
+        days=lambda settings: UNDO.days,
+        key=col(Subscriber.id),
+        going=_left_behind,
+        remove=_erasing(_left_behind),
+        portion=20,
+    ),
+    Kind(
+        name="changes",
+        what="that a change of address was asked for",
+        days=lambda settings: max(UNDO.days, -(-settings.confirmation_hours // 24)),
+        key=col(AddressChange.request_id),
+        going=lambda cutoff: sa.select(col(AddressChange.request_id)).where(col(AddressChange.asked_at) < cutoff),
+        remove=_deleting(AddressChange.request_id, lambda cutoff: col(AddressChange.asked_at) < cutoff),
+    ),
+    Kind(
+        name="partings",
+        what="why readers left; nobody knows who",
+        days=lambda settings: settings.keep_log_days,
+        key=col(Parting.id),
+        going=lambda cutoff: sa.select(col(Parting.id)).where(col(Parting.month) < cutoff.date()),
+        remove=_deleting(Parting.id, lambda cutoff: col(Parting.month) < cutoff.date()),
     ),
     Kind(
         name="networks",

@@ -196,6 +196,12 @@ class Subscription(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("subscriber_id", "edition_id"),
         Index("ix_subscription_edition_id_status", "edition_id", "status"),
+        Index(
+            "ix_subscription_moved_to_id",
+            "moved_to_id",
+            sqlite_where=text("moved_to_id IS NOT NULL"),
+            postgresql_where=text("moved_to_id IS NOT NULL"),
+        ),
         _NEVER_REUSED,
     )
 
@@ -231,6 +237,14 @@ class Consent(SQLModel, table=True):
 
     __table_args__ = (
         Index("ix_consent_unsealed", "id", sqlite_where=text("salt IS NULL"), postgresql_where=text("salt IS NULL")),
+        Index(
+            "ix_consent_event_at",  # for statistics
+            "event",
+            "at",
+            "subscription_id",
+            sqlite_where=text("event = 'confirmed' OR event = 'left'"),
+            postgresql_where=text("event = 'confirmed' OR event = 'left'"),
+        ),
         Index(
             "ix_consent_at",
             "at",
@@ -379,7 +393,7 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("due_at IS NOT NULL"),
             postgresql_where=text("due_at IS NOT NULL"),
         ),
-        Index("ix_delivery_issue_id_status", "issue_id", "status"),
+        Index("ix_delivery_issue_id_status", "issue_id", "status", "edition_id"),
         Index(
             "ix_delivery_recipient",
             "recipient",

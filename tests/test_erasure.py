@@ -3,27 +3,33 @@
 import contextlib
 import sqlite3
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlmodel import col, select
 
-from mailer import erasure
+from mailer import erasure, retention
 from mailer.app import App
 from mailer.database import Database
 from mailer.delivery import ledger
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.effects import Effects, Letter
 from mailer.issues.states import IssueStatus
-from mailer.subscribers import address, chain, suppression
+from mailer.subscribers import address, chain, moving, suppression
 from mailer.subscribers.states import SubscriptionStatus
+from mailer.subscribers.subscription import UNDO
 from mailer.tables import (
     Arrival,
     Attempt,
+    Consent,
+    ConsentEvent,
     Delivery,
     DeliveryKind,
+    Edition,
     Issue,
+    Publication,
     Quarantine,
     Subscriber,
     Subscription,
@@ -43,7 +49,7 @@ def erase(app: App, of: str = ANNA) -> bool:
         reader = session.exec(select(Subscriber).where(Subscriber.address == of)).one()
         assert reader.id is not None
         done = erasure.erase(session, reader.id, by="olga", now=app.clock())
-    erasure.discard_mail(app.database, of)
+    erasure.discard_mail(app.database, [of])
     with app.database.write() as session:
         chain.seal(session, app.clock())
     return done
@@ -244,3 +250,117 @@ def test_who_does_not_confirm_stays_erased(known: App, desk: Desk, clock: Handed
     assert owed is not None
     with known.database.read() as session:
         assert suppression.is_suppressed(session, owed.subscriber.address_hash, 1)
+
+
+NEW = "renamed.unmistakable@example.net"
+
+
+def moves(app: App, to: str = NEW, of: str = ANNA) -> None:
+    """The reader of one address goes on at another, which confirms."""
+    parsed, key = address.parse(to), app.settings.address_key.get_secret_value()
+    with app.database.write() as session:
+        old = session.exec(
+            select(Subscription.id)
+            .join(Subscriber)
+            .where(Subscriber.address == of, Subscription.status == SubscriptionStatus.CONFIRMED)
+        ).one()
+        assert old is not None
+        asked = moving.ask(
+            session,
+            old,
+            parsed,
+            address.hash(parsed, key),
+            wording="We send a link.",
+            network="",
+            window=timedelta(0),
+            now=app.clock(),
+        )
+        assert asked.owed is not None
+        done = moving.confirm(
+            session, asked.owed.consent_id, wording="Yes.", language="en", network="", now=app.clock()
+        )
+        assert done.outcome is moving.Move.DONE
+
+
+def readers(app: App) -> list[str]:
+    with app.database.read() as session:
+        return sorted(session.exec(select(Subscriber.address)))
+
+
+def erase_person(app: App, of: str, unless_moved_since: datetime | None = None) -> list[str]:
+    with app.database.write() as session:
+        reader = session.exec(select(Subscriber.id).where(Subscriber.address == of)).one()
+        assert reader is not None
+        erased = erasure.erase_person(
+            session, reader, by="olga", now=app.clock(), unless_moved_since=unless_moved_since
+        )
+    erasure.discard_mail(app.database, erased)
+    return erased
+
+
+@pytest.mark.parametrize("of", [ANNA, NEW, "third.unmistakable@example.com"])
+def test_a_reader_who_moved_is_found_at_none_of_the_addresses(known: App, clock: HandedClock, of: str) -> None:
+    moves(known)
+    clock.pass_(days=1)
+    moves(known, "third.unmistakable@example.com", of=NEW)
+    assert dump(known.database).lower().count(b"unmistakable") > 3
+    assert sorted(erase_person(known, of)) == sorted([ANNA, NEW, "third.unmistakable@example.com"])
+    assert b"unmistakable" not in dump(known.database).lower()
+    assert readers(known) == ["boris@example.org"]
+    with known.database.read() as session:
+        assert len(session.exec(select(Suppression)).all()) == 3
+
+
+def test_who_was_moved_by_a_stranger_cannot_be_erased_by_the_stranger(known: App, clock: HandedClock) -> None:
+    """Whoever holds a forwarded letter can move a reader, and be told what is held at their own address."""
+    moves(known)
+    clock.pass_(days=29)
+    assert erase_person(known, NEW, unless_moved_since=clock() - UNDO) == [NEW]
+    assert readers(known) == [ANNA, "boris@example.org"]
+    with known.database.write() as session:
+        left = session.exec(select(Consent.id).where(Consent.event == ConsentEvent.LEFT)).one()
+        assert left is not None
+        back = moving.take_back(session, left, wording="Take it back.", network="", now=clock())
+    assert back.outcome is moving.Move.DONE
+    clock.pass_(days=2)
+    retention.run(known.database, known.settings, clock(), lambda _seconds: False)
+    assert readers(known) == [ANNA, "boris@example.org"]
+
+
+def test_a_former_address_goes_by_itself_once_it_cannot_take_the_change_back(known: App, clock: HandedClock) -> None:
+    moves(known)
+    clock.pass_(days=1)
+    erase_person(known, NEW, unless_moved_since=clock() - UNDO)
+    clock.pass_(days=28)
+    assert retention.run(known.database, known.settings, clock(), lambda _seconds: False)["left-behind"] == 0
+    clock.pass_(days=2)
+    assert retention.run(known.database, known.settings, clock(), lambda _seconds: False)["left-behind"] == 1
+    assert readers(known) == ["boris@example.org"]
+
+
+def test_a_former_address_stays_while_its_reader_reads_elsewhere(known: App, clock: HandedClock) -> None:
+    moves(known)
+    clock.pass_(days=400)
+    retention.run(known.database, known.settings, clock(), lambda _seconds: False)
+    assert readers(known) == [ANNA, "boris@example.org", NEW]
+    assert sorted(erase_person(known, NEW, unless_moved_since=clock() - UNDO)) == [ANNA, NEW]
+
+
+def test_everything_of_an_address_goes_in_every_publication(
+    known: App, publication: Publication, clock: HandedClock
+) -> None:
+    with known.database.write() as session:
+        other = Publication(**publication.model_dump(exclude={"id", "slug"}), slug="other")
+        session.add(other)
+        session.flush()
+        assert other.id is not None
+        session.add(Edition(publication_id=other.id, code="other", label="Other", languages=["en"], position=0))
+    with known.database.read() as session:
+        more = Desk(known.database, clock, list(session.exec(select(Edition))))
+    moves(known)
+    clock.pass_(days=1)
+    owed = more.ask(ANNA, edition="other")
+    assert owed is not None
+    more.confirm(owed)
+    assert sorted(erase_person(known, NEW)) == [ANNA, NEW]
+    assert b"unmistakable" not in dump(known.database).lower()

@@ -11,7 +11,7 @@ from sqlmodel import SQLModel, select
 from mailer import retention
 from mailer.app import App
 from mailer.database import Database
-from mailer.delivery import tally
+from mailer.delivery import automatic, tally
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.incoming import Effect, Kind
 from mailer.issues.states import IssueStatus
@@ -19,14 +19,19 @@ from mailer.settings import Settings
 from mailer.subscribers import chain
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import (
+    AddressChange,
     Arrival,
     Attempt,
     Consent,
     ConsentEvent,
     Delivery,
+    DeliveryKind,
     Departures,
     Issue,
+    Parting,
+    PartingReason,
     PastDeliveries,
+    Publication,
     Quarantine,
     Retention,
     Subscriber,
@@ -316,3 +321,58 @@ def test_every_setting_that_keeps_something_is_asked(settings: Settings) -> None
     for name in kept:
         changed = settings.model_copy(update={name: 7777})
         assert 7777 in {kind.days(changed) for kind in retention.KINDS}, name
+
+
+def test_who_has_not_been_asked_yet_is_waited_for(app: App, subscribe: Subscribe, clock: HandedClock) -> None:
+    """An import spreads its questions over days: one may be due when the request itself is old."""
+    asked = subscribe(*(f"reader{number}@example.org" for number in range(3)), status=SubscriptionStatus.PENDING)
+    imported = [consent(each, ConsentEvent.IMPORTED, clock) for each in asked]
+    put(app.database, *imported)
+    first, second, third = ids = [each.id for each in every(app.database, Consent)]
+    assert all(ids)
+    with app.database.write() as session:
+        edition_id = session.get_one(Subscription, asked[0]).edition_id
+        for subscription_id, consent_id, days in ((asked[0], first, 10), (asked[1], second, 20), (asked[2], third, 40)):
+            reader = automatic.Asked(subscription_id, edition_id, consent_id, "example.org")
+            last = clock() + timedelta(days=days)
+            automatic.queue_spread(session, DeliveryKind.CONFIRMATION, [reader], per_hour=1, now=last)
+        for each in session.exec(select(Delivery).order_by(Delivery.id).limit(2)):  # type: ignore[arg-type]
+            each.status, each.due_at = DeliveryStatus.ACCEPTED, None
+    clock.pass_(days=35)
+    assert run(app)["unconfirmed"] == 0, "the last waits, and the others were asked within 30 days"
+    clock.pass_(days=10)
+    assert run(app)["unconfirmed"] == 1
+    clock.pass_(days=1)
+    with app.database.write() as session:
+        waits = session.exec(select(Delivery).where(Delivery.subscription_id == asked[2])).one()
+        waits.status, waits.due_at = DeliveryStatus.ACCEPTED, None
+    clock.pass_(days=7)
+    assert run(app)["unconfirmed"] == 1
+    assert [row.address for row in every(app.database, Subscriber)] == ["reader2@example.org"]
+    clock.pass_(days=18)
+    assert run(app)["unconfirmed"] == 1
+
+
+def test_changes_of_address_and_reasons_for_leaving_are_not_kept_for_ever(
+    app: App, publication: Publication, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    old, new = subscribe("anna@example.org", "anna@example.net")
+    put(app.database, consent(new, ConsentEvent.REQUESTED, clock))
+    (request,) = every(app.database, Consent)
+    assert publication.id is not None
+    month = clock().date().replace(day=1)
+    reason: Any = {"publication_id": publication.id, "month": month, "reason": PartingReason.UNSAFE}
+    put(
+        app.database,
+        AddressChange(request_id=request.id, subscription_id=old, asked_at=clock(), done_at=clock()),
+        Parting(**reason, words="At work."),
+    )
+    clock.pass_(days=30)
+    assert (run(app)["changes"], run(app).get("changes")) == (0, None)
+    clock.pass_(days=1)
+    assert run(app)["changes"] == 1
+    assert len(every(app.database, Parting)) == 1
+    clock.pass_(days=app.settings.keep_log_days - 30)
+    assert run(app)["partings"] == 1
+    assert every(app.database, Parting) == []
+    assert len(every(app.database, Subscriber)) == 2

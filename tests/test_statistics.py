@@ -1,11 +1,14 @@
 """Statistics never tell a small number, neither by themselves nor by a difference."""
 
+import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 from sqlmodel import Session, select
 
 from mailer import statistics
@@ -13,7 +16,7 @@ from mailer.app import App
 from mailer.delivery import ledger
 from mailer.delivery.states import DeliveryStatus
 from mailer.statistics import Count, Figures, IssueFigures, shown, total
-from mailer.tables import Consent, ConsentEvent, Delivery, Publication
+from mailer.tables import Consent, ConsentEvent, Delivery, Parting, PartingReason, Publication
 from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
 
@@ -58,9 +61,9 @@ def test_totals_tell_nothing_that_their_parts_do_not(one: list[list[int]], other
     assert first.whole.accepted == total(each.accepted for each in first.editions)
 
 
-def consent(session: Session, subscription_id: int, event: ConsentEvent, app: App) -> None:
+def consent(session: Session, subscription_id: int, what: ConsentEvent, app: App) -> None:
     words: Any = {"wording": "", "language": "en", "source": "", "network": ""}
-    session.add(Consent(subscription_id=subscription_id, event=event, at=app.clock(), **words))
+    session.add(Consent(subscription_id=subscription_id, event=what, at=app.clock(), **words))
 
 
 def test_readers_issues_and_weeks_are_counted(
@@ -99,6 +102,38 @@ def test_readers_issues_and_weeks_are_counted(
         ledger.discard(session, [each.id for each in sent if each.id])
     assert found(app, publication).issues == told.issues  # the rows went, the counts stayed
     assert issue_id
+
+
+@pytest.mark.sqlite
+def test_no_number_costs_a_walk_through_rows(app: App, publication: Publication, going_out: Callable[[], int]) -> None:
+    """A million deliveries are counted along indexes; whoever adds a number adds one of which that holds."""
+    going_out()
+    walked = list[str]()
+
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            plan = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            walked.extend(step[3] for step in plan)
+
+    event.listen(app.database.engine, "before_cursor_execute", explain)
+    found(app, publication)
+    event.remove(app.database.engine, "before_cursor_execute", explain)
+    large = ("delivery", "consent", "subscription")
+    looks = [step for step in walked if step.split()[1] in large]
+    assert len(looks) > 2 * statistics.WEEKS
+    for step in looks:
+        by_id = re.fullmatch(r"SEARCH subscription USING INTEGER PRIMARY KEY \(rowid=\?\)", step)
+        assert by_id or re.match(r"SEARCH \w+ USING COVERING INDEX \w+ \(\w+=\? AND ", step), step
+
+
+def test_reasons_are_counted_like_everything_else(app: App, publication: Publication) -> None:
+    assert publication.id is not None
+    given = [PartingReason.ELSEWHERE] * 14 + [PartingReason.UNSAFE] * 3
+    with app.database.write() as session:
+        for reason in given:
+            session.add(Parting(publication_id=publication.id, month=date(2026, 11, 1), reason=reason))
+    told = found(app, publication)
+    assert list(told.reasons.items()) == [("unsafe", Count(0)), ("elsewhere", Count(10))]
 
 
 def test_an_installation_without_issues_has_statistics(app: App, publication: Publication) -> None:

@@ -32,23 +32,29 @@ def erase(
     of: AddressArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
 ) -> None:
-    """Erase a reader from everything, for good. A keyed hash stays, so that no list brings them back."""
+    """Erase a reader from everything, for good, with the addresses that they came from or went on to.
+
+    A keyed hash of each stays, so that no list brings them back.
+    """
     app, hashed = _of(of)
     with app.database.read() as session:
         reader = _reader(session, hashed)
         unknown = _unknown(session, hashed, of)
-    gone = False
+        along = erasure.addresses_of(session, reader.id) if reader and reader.id else []
+        known = [session.get_one(Subscriber, each).address for each in along]
+    gone = list[str]()
     if reader is not None:
         if not yes:
-            typer.confirm(f"Erase {printable(reader.address)} for good?", abort=True)
+            typer.confirm(f"Erase {printable(' and '.join(known))} for good?", abort=True)
         assert reader.id is not None
         with app.database.write() as session:
-            gone = erasure.erase(session, reader.id, by=who(), now=app.clock())
-    mails = erasure.discard_mail(app.database, address.parse(of).text)
+            gone = erasure.erase_person(session, reader.id, by=who(), now=app.clock())
+    mails = erasure.discard_mail(app.database, {address.parse(of).text, *gone})
     if not gone and not mails:
         raise MailerError(unknown)
     print(
-        "Erased." if gone else "No reader has this address.", f"{mails} mails in the quarantine went." if mails else ""
+        f"Erased: {printable(', '.join(gone))}." if gone else "No reader has this address.",
+        f"{mails} mails in the quarantine went." if mails else "",
     )
     if app.database.is_sqlite:
         print("Backups, and copies of the file, may still hold it until they are overwritten.")

@@ -26,7 +26,6 @@ COMMANDS = {
     "suppression": "mailer.cli.suppression:commands",
     "consent": "mailer.cli.consent:commands",
     "retention": "mailer.cli.retention:show",
-    "reasons": "mailer.cli.reasons:show",
     "dkim": "mailer.cli.dkim:commands",
     "user": "mailer.cli.user:commands",
 }

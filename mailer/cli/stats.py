@@ -1,23 +1,33 @@
 """mailer stats: counts for editors, none so small that it could be about somebody."""
 
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from mailer import publications, statistics
-from mailer.cli.printing import JsonOption, print_json
+from mailer.cli.printing import JsonOption, print_json, printable
 from mailer.cli.shared import PublicationOption, installation
 from mailer.statistics import Figures, Statistics
+from mailer.subscribers import partings
+from mailer.tables import Parting
+
+WordsOption = Annotated[
+    int, typer.Option("--words", min=0, max=10_000, help="Quote the newest so many of those who wrote why they left.")
+]
 
 
-def show(publication: PublicationOption = None, as_json: JsonOption = False) -> None:
-    """Readers, issues and weeks in numbers: rounded to tens, and below ten not told."""
+def show(publication: PublicationOption = None, words: WordsOption = 0, as_json: JsonOption = False) -> None:
+    """Readers, issues and weeks in numbers, and why readers left: rounded to tens, and below ten not told."""
     app = installation()
     with app.database.read() as session:
-        found = statistics.of_publication(session, publications.find(session, publication), app.clock())
+        of = publications.find(session, publication)
+        found = statistics.of_publication(session, of, app.clock())
+        assert of.id is not None
+        said = partings.said(session, of.id, limit=words) if words else []
     if as_json:
-        print_json(_object(found))
+        print_json({**_object(found), **({"words": [_said(each) for each in said]} if words else {})})
         return
     console = Console(markup=False, highlight=False, soft_wrap=True)
     readers = ", ".join(f"{code}: {count}" for code, count in found.readers.items())
@@ -34,7 +44,9 @@ def show(publication: PublicationOption = None, as_json: JsonOption = False) -> 
     console.print()
     console.print(weeks)
     for reason, count in found.reasons.items():
-        console.print(f"left because {reason}: {count}")
+        console.print(f"left, {reason}: {count}")
+    for parting in reversed(said):
+        console.print(f"\n{parting.month:%Y-%m}  {parting.reason}: {printable(parting.words)}")
 
 
 def _table(*names: str) -> Table:
@@ -46,6 +58,10 @@ def _table(*names: str) -> Table:
 
 def _row(figures: Figures) -> dict[str, statistics.Count]:
     return {name: getattr(figures, name) for name in ("sent", "accepted", "failed", "unwanted", "left")}
+
+
+def _said(parting: Parting) -> dict[str, str]:
+    return {"month": f"{parting.month:%Y-%m}", "reason": str(parting.reason), "words": parting.words}
 
 
 def _object(found: Statistics) -> dict[str, Any]:

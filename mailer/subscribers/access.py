@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from mailer.subscribers.subscription import Owed, publication_of, row_of, was_written_to
+from mailer.subscribers.subscription import publication_of, row_of, was_written_to
 from mailer.subscribers.suppression import is_suppressed
-from mailer.tables import DeliveryKind
+from mailer.tables import DeliveryKind, Subscriber, Subscription
+
+Asking = tuple[Subscription, Subscriber]
 
 
-def ask(session: Session, subscription_id: int, *, window: timedelta, now: datetime) -> Owed | None:
-    """Somebody with a link that names this subscription wants it, whatever became of the subscription.
+def may_ask(session: Session, subscription_id: int, *, window: timedelta, now: datetime) -> Asking | None:
+    """Somebody with a link that names this subscription wants it, whatever became of the subscription: the letter
+    is to be queued for whom this returns.
 
     None where nobody is known any more, to a suppressed address, and within `window` of the last such letter.
     """
@@ -22,9 +25,8 @@ def ask(session: Session, subscription_id: int, *, window: timedelta, now: datet
     if row is None:
         return None
     subscription, subscriber = row
-    kind = DeliveryKind.MY_DATA
     if is_suppressed(session, subscriber.address_hash, publication_of(session, subscription)):
         return None
-    if was_written_to(session, subscriber, since=now - window, now=now, kinds=(kind,)):
+    if was_written_to(session, subscriber, since=now - window, now=now, kinds=(DeliveryKind.MY_DATA,)):
         return None
-    return Owed(kind=kind, subscription=subscription, subscriber=subscriber, consent_id=None)
+    return subscription, subscriber

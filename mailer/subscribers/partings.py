@@ -1,6 +1,6 @@
 """Why readers leave: counted by month, and nothing that says who it was."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -27,16 +27,14 @@ def give_reason(session: Session, subscription_id: int, reason: PartingReason, w
     return True
 
 
-def counts(session: Session, publication_id: int) -> Sequence[tuple[PartingReason, int]]:
-    """How many gave each reason, the most frequent first."""
-    number = sa.func.count()
+def counts(session: Session, publication_id: int) -> Mapping[PartingReason, int]:
+    """How many gave each reason."""
     found = (
-        sa.select(col(Parting.reason), number)
+        sa.select(col(Parting.reason), sa.func.count())
         .where(col(Parting.publication_id) == publication_id)
         .group_by(col(Parting.reason))
-        .order_by(number.desc(), col(Parting.reason))
     )
-    return [(reason, int(count)) for reason, count in session.execute(found)]
+    return {reason: int(count) for reason, count in session.execute(found)}
 
 
 def said(session: Session, publication_id: int, *, limit: int) -> Sequence[Parting]:

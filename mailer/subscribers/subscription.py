@@ -38,7 +38,7 @@ class Owed:
     kind: DeliveryKind
     subscription: Subscription
     subscriber: Subscriber
-    consent_id: int | None  #: the act it answers, where that is one that counts
+    consent_id: int  #: the act it answers
 
 
 @dataclass(frozen=True, kw_only=True)

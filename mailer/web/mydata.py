@@ -12,11 +12,13 @@ from fastapi import APIRouter, Response
 from sqlmodel import Session
 
 from mailer import erasure, holdings, links
+from mailer.delivery import automatic
 from mailer.delivery.states import DeliveryStatus
 from mailer.rendering.words import Words, words
 from mailer.subscribers import access
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import ConsentEvent, Subscriber
+from mailer.subscribers.subscription import UNDO
+from mailer.tables import ConsentEvent, DeliveryKind, Subscriber
 from mailer.tokens import Purpose
 from mailer.web.asking import evenly
 from mailer.web.mailed import LinkProblem, MailedLink, TheMailedLink
@@ -67,7 +69,7 @@ async def send_again(link: TheMailedLink) -> Response:
 
 
 def _send(link: MailedLink, purpose: Purpose) -> Response:
-    app = link.site.app
+    app, now = link.site.app, link.site.app.clock()
     window = timedelta(minutes=app.settings.confirmation_window_minutes)
     with app.database.write() as session:
         try:
@@ -79,7 +81,10 @@ def _send(link: MailedLink, purpose: Purpose) -> Response:
         standing = of_subscription_id(session, named)
         if standing is None:
             raise LinkProblem(link, "unknown", None, 410)
-        link.queue(session, access.ask(session, named, window=window, now=app.clock()))
+        if asking := access.may_ask(session, named, window=window, now=now):
+            subscription, reader = asking
+            kind = DeliveryKind.MY_DATA
+            automatic.queue(session, kind, subscription=subscription, subscriber=reader, consent_id=None, now=now)
     return _asking(link, standing, sent=True)
 
 
@@ -148,13 +153,12 @@ def erase(link: TheMailedLink) -> Response:
     app = link.site.app
     with app.database.write() as session:
         standing = of_subscription_id(session, link.read(session, Purpose.MY_DATA, of_subscription_id))
-        address = None
+        erased = list[str]()
         if standing is not None:
-            subscriber = session.get_one(Subscriber, standing.subscription.subscriber_id)
-            address = subscriber.address
-            erasure.erase(session, standing.subscription.subscriber_id, by="reader", now=app.clock())
-    if address is not None:
-        erasure.discard_mail(app.database, address)
+            now, reader_id = app.clock(), standing.subscription.subscriber_id
+            erased = erasure.erase_person(session, reader_id, by="reader", now=now, unless_moved_since=now - UNDO)
+    if erased:
+        erasure.discard_mail(app.database, erased)
     return link.page("erased.html", standing)
 
 

@@ -284,6 +284,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("subscription", schema=None) as batch_op:
         batch_op.create_index("ix_subscription_edition_id_status", ["edition_id", "status"], unique=False)
+        batch_op.create_index(
+            "ix_subscription_moved_to_id",
+            ["moved_to_id"],
+            unique=False,
+            sqlite_where=sa.text("moved_to_id IS NOT NULL"),
+            postgresql_where=sa.text("moved_to_id IS NOT NULL"),
+        )
 
     op.create_table(
         "translation",
@@ -344,6 +351,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("salt IS NULL"),
             postgresql_where=sa.text("salt IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_consent_event_at",
+            ["event", "at", "subscription_id"],
+            unique=False,
+            sqlite_where=sa.text("event = 'confirmed' OR event = 'left'"),
+            postgresql_where=sa.text("event = 'confirmed' OR event = 'left'"),
         )
         batch_op.create_index(
             "ix_consent_at",
@@ -549,7 +563,7 @@ def upgrade() -> None:
             sqlite_where=sa.text("due_at IS NOT NULL"),
             postgresql_where=sa.text("due_at IS NOT NULL"),
         )
-        batch_op.create_index("ix_delivery_issue_id_status", ["issue_id", "status"], unique=False)
+        batch_op.create_index("ix_delivery_issue_id_status", ["issue_id", "status", "edition_id"], unique=False)
         batch_op.create_index(
             "ix_delivery_recipient",
             ["recipient"],
@@ -752,6 +766,11 @@ def downgrade() -> None:
     op.drop_table("address_change")
     with op.batch_alter_table("consent", schema=None) as batch_op:
         batch_op.drop_index(
+            "ix_consent_event_at",
+            sqlite_where=sa.text("event = 'confirmed' OR event = 'left'"),
+            postgresql_where=sa.text("event = 'confirmed' OR event = 'left'"),
+        )
+        batch_op.drop_index(
             "ix_consent_at",
             sqlite_where=sa.text("network_salt IS NOT NULL"),
             postgresql_where=sa.text("network_salt IS NOT NULL"),
@@ -766,6 +785,11 @@ def downgrade() -> None:
     op.drop_table("consent")
     op.drop_table("translation")
     with op.batch_alter_table("subscription", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_subscription_moved_to_id",
+            sqlite_where=sa.text("moved_to_id IS NOT NULL"),
+            postgresql_where=sa.text("moved_to_id IS NOT NULL"),
+        )
         batch_op.drop_index("ix_subscription_edition_id_status")
 
     op.drop_table("subscription")

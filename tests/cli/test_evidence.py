@@ -1,13 +1,14 @@
 """consent, retention, stats, and one reader's data by command."""
 
 import json
+from datetime import date
 
 import pytest
 from sqlmodel import Session
 
 from mailer.cli.shared import installation
 from mailer.subscribers import address, chain, subscription
-from mailer.tables import Edition
+from mailer.tables import Edition, Parting, PartingReason
 from tests.cli.conftest import Type
 
 ANNA = "anna@example.org"
@@ -110,13 +111,28 @@ def test_stats_tell_no_small_number(reader: Type) -> None:
     assert set(json.loads(reader("stats", "--json").out)["readers"].values()) == {None}
 
 
+def test_stats_quote_who_wrote_why_they_left_and_terminals_are_safe_from_them(installed: Type) -> None:
+    with installation().database.write() as session:
+        for reason, words in (("unsafe", ""), ("unsafe", "at work \x1b[2J"), ("elsewhere", "a friend's copy")):
+            month = date(2026, 11, 1)
+            session.add(Parting(publication_id=1, month=month, reason=PartingReason(reason), words=words))
+    assert "left, unsafe: fewer than 10" in installed("stats").out
+    assert "at work" not in installed("stats").out
+    said = installed("stats", "--words", "2").out
+    assert said.index("2026-11  unsafe: at work") < said.index("2026-11  elsewhere: a friend's copy")
+    assert "\x1b" not in said
+    told = json.loads(installed("stats", "--words", "1", "--json").out)
+    assert told["reasons"] == {"unsafe": None, "elsewhere": None}
+    assert told["words"] == [{"month": "2026-11", "reason": "elsewhere", "words": "a friend's copy"}]
+
+
 def test_one_reader_is_exported_and_erased(reader: Type) -> None:
     held = json.loads(reader("subscribers", "export-one", ANNA).out)
     assert held["address"] == ANNA
     assert len(held["subscriptions"][0]["consents"]) == 2
     erased = reader("subscribers", "erase", ANNA, "--yes")
     assert erased.status == 0
-    assert erased.lines[0].startswith("Erased.")
+    assert erased.lines[0].startswith(f"Erased: {ANNA}.")
     for command in (("export-one", ANNA), ("erase", ANNA, "--yes")):
         typed = reader("subscribers", *command)
         assert typed.status == 1

@@ -45,6 +45,16 @@ def test_what_is_not_taken_in_is_not_spoken_of(app: App, publication: Publicatio
     assert "What comes back by mail" not in page(app)
 
 
+def test_it_says_that_letters_of_people_go_on_to_the_editors_where_they_do(app: App, publication: Publication) -> None:
+    inbound = {"inbound_listen": "127.0.0.1:2424"}
+    assert "They go on to the editors" in page(app, **inbound)
+    assert "They go on to the editors" not in page(app, **inbound, forward_per_hour=0)
+
+
+def test_it_says_how_long_reasons_for_leaving_are_kept(app: App, publication: Publication) -> None:
+    assert "nobody knows that it was you: 2741 days." in page(app, keep_log_days=2741)
+
+
 def test_it_names_whom_to_write_to(app: App, publication: Publication) -> None:
     assert page(app).count("mailto:editors@example.org") == 2  # in the text, and in the footer
 

@@ -99,6 +99,7 @@ def test_each_letter_has_the_links_of_its_kind_and_no_others(
         DeliveryKind.WARNING: ({Purpose.CONFIRM, Purpose.UNSUBSCRIBE}, SubscriptionStatus.CONFIRMED),
         DeliveryKind.NEW_ADDRESS: ({Purpose.MOVE}, SubscriptionStatus.PENDING),
         DeliveryKind.OLD_ADDRESS: ({Purpose.MOVE_BACK}, SubscriptionStatus.UNSUBSCRIBED),
+        DeliveryKind.MY_DATA: ({Purpose.MY_DATA}, SubscriptionStatus.UNSUBSCRIBED),
     }
     assert {str(kind) for kind in paths} == set(LETTERS)
     for kind, (purposes, status) in paths.items():
@@ -121,6 +122,7 @@ _OF_PATH = {
     "p": Purpose.PREFERENCES,
     "m": Purpose.MOVE,
     "b": Purpose.MOVE_BACK,
+    "d": Purpose.MY_DATA,
 }
 
 

@@ -23,7 +23,7 @@ from mailer.rendering.automatic import render_automatic
 from mailer.rendering.decoded import parse, part
 from mailer.settings import Settings, SettingsError
 from mailer.subscribers import limits
-from mailer.tables import Consent, Counted, Publication
+from mailer.tables import Consent, Counted, Publication, Subscription
 from mailer.tokens import Purpose
 from mailer.web.altcha import Challenges, encoded
 from mailer.web.asking import SOONEST, even_after, evenly
@@ -356,3 +356,25 @@ async def test_an_answer_waits_for_its_moment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("asyncio.sleep", noting)
     assert (await evenly(lambda: Response("made"))).body == b"made"
     assert [990 < wait < 1000 for wait in waits] == [True]
+
+
+def test_what_an_address_is_typed_or_written_to_behind_is_answered_evenly(
+    client: TestClient, ledger: Ledger, confirmed: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known, unknown, suppressed, too many: the time does not tell."""
+    waits = list[float]()
+
+    def noting(took: float) -> float:
+        waits.append(took)
+        return 0
+
+    monkeypatch.setattr("mailer.web.asking.even_after", noting)
+    preferences = ledger.preferences_path(confirmed)
+    for address in ("anna@example.net", "anna@example.org", "no address"):
+        client.post(preferences, data={"act": "move", "address": address})
+    client.post(f"{preferences}/data")
+    assert len(waits) == 4
+    client.post(ledger.my_data_path())
+    assert len(waits) == 5
+    client.get(preferences)
+    assert len(waits) == 5

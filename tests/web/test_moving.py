@@ -1,5 +1,6 @@
 """A reader goes on at another address."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,11 +10,12 @@ from starlette.testclient import TestClient
 from mailer.app import App
 from mailer.delivery import ledger as deliveries
 from mailer.delivery import workers
-from mailer.delivery.states import DeliveryStatus
+from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.subscribers import subscription
 from mailer.subscribers.address import hash, parse
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import (
+    Attempt,
     ConsentEvent,
     Delivery,
     DeliveryKind,
@@ -361,3 +363,35 @@ def test_many_requests_at_once_are_no_way_to_write_to_many_either(
     with ThreadPoolExecutor(6) as hands:
         list(hands.map(lambda number: client.post(path, data=asking(f"victim{number}@example.com")), range(6)))
     assert sum(each.kind is DeliveryKind.NEW_ADDRESS for each in ledger.mails()) == 3
+
+
+def test_what_servers_said_of_the_old_address_is_not_seen_at_the_new_one(
+    client: TestClient, app: App, ledger: Ledger, path: str, confirmed: Subscription, clock: HandedClock
+) -> None:
+    """Whoever moved a reader with a forwarded letter must not read the reader's address among their own data."""
+    with app.database.write() as session:
+        deferred = Delivery(
+            kind=DeliveryKind.ISSUE,
+            issue_id=1,
+            edition_id=confirmed.edition_id,
+            subscription_id=confirmed.id,
+            destination="example.org",
+            status=DeliveryStatus.DEFERRED,
+            due_at=clock(),
+            queued_at=clock(),
+            changed_at=clock(),
+        )
+        session.add(deferred)
+        session.flush()
+        assert deferred.id is not None
+        attempt = Attempt(delivery_id=deferred.id, number=1, worker_id=1, relay="relay", started_at=clock())
+        attempt.outcome, attempt.reply = AttemptOutcome.DEFERRED, "450 4.2.0 <anna@example.org> greylisted"
+        session.add(attempt)
+    client.post(path, data=asking())
+    client.post(ledger.move_path())
+    new = ledger.subscriptions()[-1]
+    client.post(f"{ledger.preferences_path(new)}/data")
+    held = client.get(f"{ledger.my_data_path()}/data.json").json()
+    assert held["address"] == "anna@example.net"
+    assert "issue" in [each["kind"] for each in held["mails"]]
+    assert "anna@example.org" not in json.dumps(held)

@@ -21,7 +21,6 @@ from mailer.database import Database
 from mailer.delivery import ledger
 from mailer.inbound import quarantine
 from mailer.subscribers import chain
-from mailer.subscribers.moving import lock
 from mailer.tables import (
     Arrival,
     Delivery,
@@ -58,7 +57,9 @@ def erase_person(
     `unless_moved_since`: a former address that was left after that stays, for it may take the change back: who moved a
     reader with a forwarded letter must not be able to erase them. Retention takes it later. Returns what was erased.
     """
-    lock(session, addresses_of(session, subscriber_id, unless_moved_since=unless_moved_since))
+    every = addresses_of(session, subscriber_id, unless_moved_since=unless_moved_since)
+    rows = sa.select(col(Subscriber.id)).where(col(Subscriber.id).in_(every)).order_by(col(Subscriber.id))
+    session.execute(rows.with_for_update())  # in the order in which a change of address locks them
     erased = list[str]()
     for each in addresses_of(session, subscriber_id, unless_moved_since=unless_moved_since):
         address = session.get_one(Subscriber, each).address

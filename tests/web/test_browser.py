@@ -207,7 +207,10 @@ def test_a_reader_moves_and_comes_back_and_is_erased(walk: Walk) -> None:
     window.press(_("Take the change back"), _("The change was taken back"))
 
     window.goto(preferences, _("Your subscription"))
-    window.follow(_("See or erase what we hold about you"), _("Everything that we hold about you"))
+    window.follow(_("See or erase what we hold about you"), _("My data"))
+    window.press(_("Send the link"), _("My data"))
+    window.open(house.mail(walk.address, 3))
+    window.follow(_("See my data"), _("Everything that we hold about you"))
     window.follow(_("Erase everything"), _("Erase everything that we hold about you?"))
     window.press(_("Erase everything"), _("Everything has been erased"))
     window.goto(f"{preferences}?language={walk.language}", _("This link is no longer valid"))

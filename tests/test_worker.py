@@ -177,7 +177,7 @@ async def test_the_worker_takes_mail_while_it_runs_and_only_then(
             await client.sendmail("reader@far.example", ["belarus+subscribe-en@bounces.example.org"], asking)
         await until(lambda: len(scripted.taken["reader@far.example"]) == 1)
         confirmation = parse(scripted.taken["reader@far.example"][0])
-        assert "simply reply to this mail" in part(confirmation, "plain")
+        assert "simply reply to this letter" in part(confirmation, "plain")
         (address,) = confirmation["Reply-To"].addresses
         async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) as client:
             answer = b"From: reader@far.example\r\nSubject: Re: Confirm\r\n\r\nYes\r\n"

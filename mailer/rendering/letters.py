@@ -28,7 +28,7 @@ class Letter:
 
 def confirmation(words: Words, about: About) -> Letter:
     """Asks whether it was the reader who subscribed."""
-    reply = [words.gettext("If the page does not open, simply reply to this mail: that confirms as well.")]
+    reply = [words.gettext("If the page does not open, simply reply to this letter: that confirms as well.")]
     return Letter(
         subject=words.gettext("Confirm your subscription: {name}", name=_name(words, about)),
         heading=words.gettext("Please confirm your subscription"),
@@ -39,7 +39,7 @@ def confirmation(words: Words, about: About) -> Letter:
         after=[
             *(reply if about.by_reply else []),
             validity(words, about.valid_hours),
-            words.gettext("If this was not you, do nothing: without confirmation you get no more mail from us."),
+            words.gettext("If this was not you, do nothing: without confirmation you get no more letters from us."),
         ],
     )
 
@@ -72,7 +72,7 @@ def welcome(words: Words, about: About) -> Letter:
 
 def goodbye(words: Words, about: About) -> Letter:
     """Asks whether it was the reader who wrote that they want to leave."""
-    reply = [words.gettext("If the page does not open, simply reply to this mail: that unsubscribes you as well.")]
+    reply = [words.gettext("If the page does not open, simply reply to this letter: that unsubscribes you as well.")]
     name = _name(words, about)
     return Letter(
         subject=words.gettext("Do you want to leave? {name}", name=name),
@@ -97,13 +97,15 @@ def goodbye(words: Words, about: About) -> Letter:
 def warning(words: Words, about: About) -> Letter:
     """Says that mails to the reader failed, and asks whether they are read."""
     name = _name(words, about)
-    reply = [words.gettext("If the page does not open, simply reply to this mail and say yes.")]
+    reply = [words.gettext("If the page does not open, simply reply to this letter and say yes.")]
     return Letter(
-        subject=words.gettext("Do our mails reach you? {name}", name=name),
-        heading=words.gettext("Our mails to you keep coming back"),
+        subject=words.gettext("Do our letters reach you? {name}", name=name),
+        heading=words.gettext("Our letters to you keep coming back"),
         before=[
-            words.gettext("Several mails of “{name}” could not be delivered to this address.", name=name),
-            words.gettext("Often the mailbox is full: then it helps to delete old mail or to empty the spam folder."),
+            words.gettext("Several letters of “{name}” could not be delivered to this address.", name=name),
+            words.gettext(
+                "Often the mailbox is full: then it helps to delete old letters or to empty the spam folder."
+            ),
             words.gettext("Your edition: {edition}.", edition=about.edition),
         ],
         button=words.gettext("Yes, keep sending"),
@@ -112,8 +114,8 @@ def warning(words: Words, about: About) -> Letter:
         after=[
             *(reply if about.by_reply else []),
             words.gettext(
-                "If this mail reached you without trouble, you need not do anything."
-                " If the next ones come back as well, we stop sending until you subscribe again."
+                "If this letter reached you without trouble, you need not do anything."
+                " If the next ones come back as well, we stop writing to you until you subscribe again."
             ),
         ],
         unsubscribe=about.unsubscribe,
@@ -151,8 +153,8 @@ def old_address(words: Words, about: About) -> Letter:
         heading=words.gettext("Your address was changed"),
         before=[
             words.gettext(
-                "“{name}” comes to another address from now on: somebody with a link from one of your letters asked"
-                " for it, and it was confirmed there.",
+                "“{name}” comes to another address from now on: somebody asked for it with a link from one of our"
+                " letters to you, and it was confirmed there.",
                 name=name,
             ),
             words.gettext("If it was you, there is nothing to do. If it was not, take the change back."),
@@ -171,7 +173,7 @@ def my_data(words: Words, about: About) -> Letter:
         heading=words.gettext("What we hold about you"),
         before=[
             words.gettext(
-                "Somebody with a link from one of your letters, we hope it was you,"
+                "Somebody with a link from one of our letters to you, we hope it was you,"
                 " asked to see what we hold about you."
             ),
             words.gettext("Behind the button you can read all of it, download it, and have it erased."),
@@ -181,7 +183,7 @@ def my_data(words: Words, about: About) -> Letter:
         announced=words.gettext("To see it, open this link:"),
         after=[
             validity(words, about.valid_hours),
-            words.gettext("Do not forward this letter: whoever has the link sees your data and can erase it."),
+            words.gettext("Please do not forward this letter: whoever has the link sees your data and can erase it."),
             words.gettext("If this was not you, do nothing: only you got this link, and nothing changes."),
         ],
     )

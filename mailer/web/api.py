@@ -116,7 +116,7 @@ def _subscribe(request: Request, site: Site, sent: Mapping[str, Any], accept_lan
         if name in sent and name not in fields:
             wrong[name] = spoken.gettext("This has to be text.")
     if "language" not in wrong and asked and (asked not in at.languages if at else asked not in available()):
-        wrong["language"] = spoken.gettext("We do not speak this language here.")
+        wrong["language"] = spoken.gettext("This newsletter has no pages in this language.")
     if wrong or at is None or edition is None:
         return _wrong_fields(site, spoken, wrong)
     language = asked or accepted(accept_language, at.languages)
@@ -151,14 +151,14 @@ def _subscribe(request: Request, site: Site, sent: Mapping[str, Any], accept_lan
 
 _REFUSED = {
     "typo": lambda spoken: spoken.gettext(
-        "This is not an e-mail address that we can write to. It looks like name@example.org:"
+        "We cannot write to this address. An e-mail address looks like name@example.org:"
         " check it for missing or extra characters."
     ),
     "role": lambda spoken: spoken.gettext(
-        "Such an address belongs to a duty or a machine, not to a reader. Please use another one."
+        "Such an address belongs to an office or a machine, not to a reader. Please use another one."
     ),
     "disposable": lambda spoken: spoken.gettext(
-        "Addresses for a short time are not taken here: the letters would soon go nowhere. Please use another one."
+        "Temporary addresses are not taken here: the letters would soon go nowhere. Please use another one."
     ),
     "ours": lambda spoken: spoken.gettext("This is one of our own addresses. Please use yours."),
 }
@@ -169,7 +169,7 @@ _REFUSED = {
 _PROBLEMS = {
     "wrong-fields": lambda spoken: spoken.gettext("Some fields are wrong: see errors."),
     "proof-of-work": lambda spoken: spoken.gettext(
-        "A proof of work is needed: ask /api/challenge for one, solve it and send it in the field altcha."
+        "A proof of work is needed: ask /api/challenge for a challenge, solve it and send it in the field altcha."
     ),
     "too-many": lambda spoken: spoken.gettext("Too many requests have come in. Please try again later."),
     "not-json": lambda spoken: spoken.gettext("Send a JSON object, as application/json."),

@@ -177,7 +177,7 @@ def _act(words: Words, event: ConsentEvent) -> str:
         ConsentEvent.CONFIRMED: words.gettext("You confirmed it"),
         ConsentEvent.LEFT: words.gettext("You unsubscribed"),
         ConsentEvent.IMPORTED: words.gettext("Your subscription was brought over from another list"),
-        ConsentEvent.RESTORED: words.gettext("You took it back that you unsubscribed"),
+        ConsentEvent.RESTORED: words.gettext("You restored the subscription"),
         ConsentEvent.PAUSED: words.gettext("You paused the subscription"),
         ConsentEvent.RESUMED: words.gettext("You ended the pause"),
     }[event]

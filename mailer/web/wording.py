@@ -64,7 +64,7 @@ def restoring(words: Words) -> str:
 def new_address(words: Words, at: Place) -> str:
     """What the page asks at the new address."""
     return words.gettext(
-        "Confirm that “{name}” shall come to this address from now on, and no longer to the old one.",
+        "Confirm that “{name}” is to come to this address from now on, and no longer to the old one.",
         name=at.name(words.language),
     )
 
@@ -72,14 +72,14 @@ def new_address(words: Words, at: Place) -> str:
 def moving(words: Words) -> str:
     """What the form says in which another address is typed."""
     return words.gettext(
-        "We send a link to the new address. Your letters go there only once somebody opens it there and presses the"
-        " button; the old address is told, and can take it back for 30 days."
+        "We send a link to the new address. Our letters go there only once somebody opens it there and presses the"
+        " button; we tell the old address, where the change can be taken back for 30 days."
     )
 
 
 def old_address(words: Words, at: Place) -> str:
     """What the page asks at the old address."""
     return words.gettext(
-        "Take the change of address back: “{name}” shall come to this address again, and no longer to the other one.",
+        "Take the change of address back: “{name}” is to come to this address again, and no longer to the other one.",
         name=at.name(words.language),
     )

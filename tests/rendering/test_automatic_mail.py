@@ -87,10 +87,10 @@ def test_every_mail_names_publication_edition_editors_and_address(language: str)
         ("en", 72, "valid for 3 days."),
         ("en", 1, "valid for 1 hour."),
         ("en", 36, "valid for 36 hours."),
-        ("be", 72, "дзейнічае 3 дні."),
-        ("be", 5, "дзейнічае 5 гадзін."),
-        ("ru", 21, "действует 21 час."),
-        ("ru", 120, "действует 5 дней."),
+        ("be", 72, "дзейнічае 3\N{NO-BREAK SPACE}дні."),
+        ("be", 5, "дзейнічае 5\N{NO-BREAK SPACE}гадзін."),
+        ("ru", 21, "действует 21\N{NO-BREAK SPACE}час."),
+        ("ru", 120, "действует 5\N{NO-BREAK SPACE}дней."),
     ],
 )
 def test_a_confirmation_says_how_long_it_is_valid(language: str, hours: int, said: str) -> None:

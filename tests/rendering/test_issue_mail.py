@@ -253,6 +253,6 @@ def test_where_mail_is_read_the_mail_shows_the_ways_that_need_no_site() -> None:
     for way in ways:
         assert f"\n{way}\n" in body.text
         assert f'href="mailto:{way}"' in body.html
-    assert "Отписаться по почте" in body.text
+    assert "Отписаться письмом" in body.text
     assert "mailto:leave" not in rendered(["ru"]).html
-    assert "по почте" not in rendered(["ru"]).text
+    assert "письмом" not in rendered(["ru"]).text

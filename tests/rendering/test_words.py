@@ -104,6 +104,59 @@ def test_cyrillic_languages_are_written_in_cyrillic(language: str, text: str) ->
             assert not set(forbidden) & set(bare.lower()), form
 
 
+def _said(language: str) -> list[tuple[str, str]]:
+    """Each English message, all its forms in one, and each form in `language`; without the placeholders."""
+    every = messages(language).values()
+    return [
+        (" ".join(map(_bare, _forms(message.id))), _bare(form))
+        for message in every
+        for form in filter(None, _forms(message.id if language == "en" else message.string))
+    ]
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"\{[^}]*\}", "{}", text)
+
+
+@pytest.mark.parametrize("language", ["be", "ru"])
+def test_no_latin_letter_stands_for_a_cyrillic_one(language: str) -> None:
+    """What is Latin in a translation is so in the English: names such as JSON."""
+    for english, said in _said(language):
+        assert set(re.findall("[A-Za-z]+", said)) <= set(re.findall("[A-Za-z]+", english)), said
+
+
+@pytest.mark.parametrize(("language", "foreign"), [("en", "«»"), ("be", "“”"), ("ru", "“”")])
+def test_punctuation_is_that_of_the_language(language: str, foreign: str) -> None:
+    for english, said in _said(language):
+        assert not set(said) & set("\"'!`´ʼ‘" + foreign), said
+        assert "..." not in said, said
+        assert "  " not in said, said
+        assert " - " not in said, said
+        assert said == said.strip(), said
+        assert (said[-1] in ".?:") == (english[-1] in ".?:"), said
+
+
+@pytest.mark.parametrize("language", ["be", "ru"])
+def test_no_line_begins_with_a_dash_or_parts_a_number_from_its_noun(language: str) -> None:
+    for message in messages(language).values():
+        for form in _forms(message.string):
+            assert " —" not in form, form
+            assert not re.search(r"(\{count\}|\d) [а-яёіў]", form), form
+
+
+@pytest.mark.parametrize("language", ["be", "ru"])
+def test_the_reader_is_addressed_with_a_small_letter(language: str) -> None:
+    for _, said in _said(language):
+        assert not re.search(r"(?<![.?:]) (Вы|Вас|Вам|Ваш)", said), said
+
+
+def test_belarusian_writes_the_short_u_after_vowels_and_only_there() -> None:
+    for _, said in _said("be"):
+        text = said.lower().replace("\N{NO-BREAK SPACE}", " ")
+        assert not re.search(r"[аеёіоуыэюя] у|[аеёіоыэюя]у", text), said
+        assert not re.search(r"(?<![аеёіоуыэюя])(?<![аеёіоуыэюя}] )(?<![аеёіоуыэюя]» )ў", text), said
+
+
 @pytest.mark.parametrize(
     ("first", "last", "en", "be", "ru"),
     [
@@ -151,7 +204,7 @@ def test_verdicts_have_words_in_every_language() -> None:
 )
 def test_plural_forms_follow_the_number(count: int, form: str) -> None:
     said = words("ru").ngettext("The link is valid for {count} day.", "The link is valid for {count} days.", count)
-    assert said == f"Ссылка действует {count} {form}."
+    assert said == f"Ссылка действует {count}\N{NO-BREAK SPACE}{form}."
 
 
 @pytest.mark.parametrize("language", ["xx", "", "../words/be", "EN"])

@@ -100,7 +100,7 @@ def test_leaving_is_taken_back_by_one_button(client: TestClient, ledger: Ledger,
     assert "/p/" not in page, "what providers see in List-Unsubscribe must not lead to the preferences"
     assert ledger.subscriptions()[0].status is SubscriptionStatus.CONFIRMED
     last = ledger.consents()[-1]
-    assert (last.event, last.source, last.wording) == (ConsentEvent.RESTORED, "link", "Отменить: оставить подписку")
+    assert (last.event, last.source, last.wording) == (ConsentEvent.RESTORED, "link", "Вернуть мою подписку")
     before = ledger.everything()
     assert "Вы снова подписаны" in press(client, path, "undo")
     assert ledger.everything() == before, "pressed twice"
@@ -156,9 +156,9 @@ def test_one_of_several_editions_is_left_and_the_others_are_named(
     path = ledger.leave_path(confirmed)
     asked = client.get(path).text
     assert "издание RU?" in asked
-    assert "Остаются: EN." in asked
+    assert "Вы по-прежнему получаете: EN." in asked
     left = client.post(path, data={"from": "page"}).text
-    assert "Остаются: EN." in left
+    assert "Вы по-прежнему получаете: EN." in left
     assert ledger.consents()[-1].wording in asked
     assert [each.status for each in ledger.subscriptions()] == [
         SubscriptionStatus.UNSUBSCRIBED,

@@ -102,7 +102,7 @@ def test_an_old_letter_has_no_power_over_the_new_address_except_to_leave(
 def test_the_old_address_takes_it_back(client: TestClient, ledger: Ledger, moved: str) -> None:
     assert "<button" in client.get(ledger.move_back_path()).text
     answer = client.post(ledger.move_back_path())
-    assert "Изменение отменено" in answer.text
+    assert "Изменение адреса отменено" in answer.text
     assert ledger.statuses() == {OLD: CONFIRMED, NEW: LEFT}
     before = ledger.everything()
     assert client.post(ledger.move_back_path()).status_code == 200
@@ -226,7 +226,7 @@ def test_an_expired_link_says_what_to_do(client: TestClient, ledger: Ledger, pat
     client.post(ledger.move_path())
     back = ledger.move_back_path()
     clock.pass_(days=31)
-    assert "Отменить изменение здесь уже нельзя" in client.post(back).text
+    assert "Отменить изменение адреса здесь уже нельзя" in client.post(back).text
     assert ledger.statuses() == {OLD: LEFT, NEW: CONFIRMED}
 
 

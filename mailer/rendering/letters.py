@@ -173,10 +173,10 @@ def my_data(words: Words, about: About) -> Letter:
         heading=words.gettext("What we hold about you"),
         before=[
             words.gettext(
-                "Somebody with a link from one of our letters to you, we hope it was you,"
+                "Someone with a link from one of our letters to you, we hope it was you,"
                 " asked to see what we hold about you."
             ),
-            words.gettext("Behind the button you can read all of it, download it, and have it erased."),
+            words.gettext("The link in this letter leads to all of it: you can read it, download it and erase it."),
         ],
         button=words.gettext("See my data"),
         url=about.act,

@@ -141,7 +141,7 @@ def test_no_line_begins_with_a_dash_or_parts_a_number_from_its_noun(language: st
     for message in messages(language).values():
         for form in _forms(message.string):
             assert " —" not in form, form
-            assert not re.search(r"(\{count\}|\d) [а-яёіў]", form), form
+            assert not re.search(r"(\{count\}|\d) [а-яёіў]|day:.*d MMMM", form), form
 
 
 @pytest.mark.parametrize("language", ["be", "ru"])
@@ -169,7 +169,7 @@ def test_belarusian_writes_the_short_u_after_vowels_and_only_there() -> None:
             "29 снежня 2016 – 4 студзеня 2017",
             "29 декабря 2016 – 4 января 2017",
         ),
-        ("2017-05-01", "2017-05-01", "May 1, 2017", "1 мая 2017", "1 мая 2017"),
+        ("2017-05-01", "2017-05-01", "May 1, 2017", "1\N{NO-BREAK SPACE}мая 2017", "1\N{NO-BREAK SPACE}мая 2017"),
     ],
 )
 def test_periods_read_as_people_write_them(first: str, last: str, en: str, be: str, ru: str) -> None:
@@ -186,7 +186,7 @@ def test_a_period_names_both_its_days_and_years(first: date, length: int, langua
 
 def test_a_moment_is_told_on_the_readers_wall_clock() -> None:
     moment = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)
-    assert words("be").moment(moment, "Europe/Minsk") == "24 лістапада 2026, 00:30"
+    assert words("be").moment(moment, "Europe/Minsk") == "24\N{NO-BREAK SPACE}лістапада 2026, 00:30"
     assert words("en").moment(moment, "Europe/Warsaw") == "November 23, 2026, 22:30"
 
 

@@ -239,9 +239,9 @@ def test_confirming_says_when_the_next_issue_comes_and_where_to_change_things(
     client: TestClient, app: App, ledger: Ledger
 ) -> None:
     client.post("/subscribe", data=form(language="be"))
-    assert "Наступны выпуск: панядзелак, 23 лістапада." in client.get(ledger.confirm_path()).text
+    assert "Наступны выпуск: панядзелак, 23\N{NO-BREAK SPACE}лістапада." in client.get(ledger.confirm_path()).text
     page = client.post(ledger.confirm_path()).text
-    assert "Наступны выпуск: панядзелак, 23 лістапада." in page
+    assert "Наступны выпуск: панядзелак, 23\N{NO-BREAK SPACE}лістапада." in page
     assert f'href="{ledger.preferences_path()}"' in page
 
 

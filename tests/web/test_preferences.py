@@ -41,7 +41,7 @@ def test_the_page_shows_what_is_read(client: TestClient, path: str) -> None:
     assert '<html lang="ru">' in answer.text
     assert 'name="edition-ru" value="yes" checked' in answer.text
     assert 'name="edition-en" value="yes">' in answer.text
-    assert "Следующий выпуск: понедельник, 23 ноября." in answer.text
+    assert "Следующий выпуск: понедельник, 23\N{NO-BREAK SPACE}ноября." in answer.text
     assert "anna@" not in answer.text, "whoever has the link need not learn the address"
     assert not answer.cookies
 
@@ -171,7 +171,7 @@ def test_a_pause_ends_by_the_button_or_by_itself(
     client: TestClient, ledger: Ledger, path: str, clock: HandedClock
 ) -> None:
     client.post(path, data={"act": "pause", "pause": "2"})
-    assert "Пауза до 4 декабря 2026." in client.get(path).text
+    assert "Пауза до 4\N{NO-BREAK SPACE}декабря 2026." in client.get(path).text
     answer = client.post(path, data={"act": "resume"})
     assert "Пауза окончена" in answer.text
     assert ledger.subscriptions()[0].paused_until is None

@@ -42,7 +42,7 @@ def test_it_says_whether_somebody_else_carries_the_mail(app: App, publication: P
 
 
 def test_what_is_not_taken_in_is_not_spoken_of(app: App, publication: Publication) -> None:
-    assert "What comes back by mail" not in page(app)
+    assert "What reaches us by mail" not in page(app)
 
 
 def test_it_says_that_letters_of_people_go_on_to_the_editors_where_they_do(app: App, publication: Publication) -> None:

@@ -225,7 +225,7 @@ def test_the_front_page_shows_the_latest_issue_with_its_headlines_and_first_word
     opening = page.partition('<p class="opening">The first words.')[2].partition("<a")[0]
     assert 200 < len(opening) < 300
     assert opening.rstrip().endswith("…")
-    assert "Latest issue" not in client.get("/belarus/ru").text
+    assert "Последний выпуск" not in client.get("/belarus/ru").text
     assert "Latest issue" not in client.post("/subscribe", data={"publication": "belarus", "language": "en"}).text
 
 

@@ -23,6 +23,7 @@ _YES = _each(
 )
 _BESIDE = _each(
     """i we me my the a it this to of course please subscription thanks thank you very much hello hi dear good day
+    keep sending присылайте дальше дасылайце далей
     я мы мне меня мою моя на это пожалуйста подписку подписка спасибо большое конечно здравствуйте привет добрый доброе
     день утро вечер
     мяне маю мая гэта калі ласка падпіску падпіска дзякуй вялікі вядома вітаю прывітанне добры дзень вечар

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mailer.inbound.agreement import agrees, declines
 from mailer.inbound.mime import Message, take_apart
+from mailer.rendering.words import available, words
 from tests.inbound.letters import READER, letter
 
 US = "Situation in Belarus <editors@example.org>"
@@ -104,6 +105,12 @@ def test_a_yes_is_heard_above_every_quote(text: str, quote: str) -> None:
 @pytest.mark.parametrize("gap", ["\n", "\n\n"])
 def test_nothing_else_is_a_yes(text: str, quote: str, gap: str) -> None:
     assert not agrees(reply(f"{text}{gap}{quote}"))
+
+
+@pytest.mark.parametrize("language", available())
+@pytest.mark.parametrize("button", ["Confirm subscription", "Yes, keep sending"])
+def test_who_copies_what_the_button_says_says_yes(button: str, language: str) -> None:
+    assert agrees(reply(words(language).gettext(button)))
 
 
 @pytest.mark.parametrize("text", YES)

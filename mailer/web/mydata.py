@@ -15,7 +15,7 @@ from mailer import erasure, holdings, links
 from mailer.delivery import automatic
 from mailer.delivery.states import DeliveryStatus
 from mailer.rendering.words import Words, words
-from mailer.subscribers import access
+from mailer.subscribers import access, moving
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.subscribers.subscription import UNDO
 from mailer.tables import ConsentEvent, DeliveryKind, Subscriber
@@ -116,7 +116,7 @@ def show(link: TheMailedLink) -> Response:
         mails=held["mails"][:MAILS_SHOWN],
         zone=standing.place.publication.time_zone,
         state=lambda status: _state(speech, status),
-        act=lambda event: _act(speech, ConsentEvent(event)),
+        act=lambda consent: _act(speech, ConsentEvent(consent["event"]), consent["source"]),
         came_to=lambda status: _came_to(speech, status),
         file=links.my_data_file(HERE, link.token),
         erase=links.erase(HERE, link.token),
@@ -171,16 +171,26 @@ def _state(words: Words, status: SubscriptionStatus) -> str:
     }[status]
 
 
-def _act(words: Words, event: ConsentEvent) -> str:
-    return {
-        ConsentEvent.REQUESTED: words.gettext("Somebody asked for the subscription"),
-        ConsentEvent.CONFIRMED: words.gettext("You confirmed it"),
-        ConsentEvent.LEFT: words.gettext("You unsubscribed"),
-        ConsentEvent.IMPORTED: words.gettext("Your subscription was brought over from another list"),
-        ConsentEvent.RESTORED: words.gettext("You restored the subscription"),
-        ConsentEvent.PAUSED: words.gettext("You paused the subscription"),
-        ConsentEvent.RESUMED: words.gettext("You ended the pause"),
-    }[event]
+def _act(words: Words, event: ConsentEvent, source: str) -> str:
+    """Whoever only changed the address is not told that they left."""
+    taken_back = words.gettext("The change was taken back")
+    moved = {
+        (ConsentEvent.LEFT, moving.SOURCE): words.gettext("The letters went on to another address"),
+        (ConsentEvent.LEFT, moving.TAKEN_BACK): taken_back,
+        (ConsentEvent.RESTORED, moving.TAKEN_BACK): taken_back,
+    }
+    return (
+        moved.get((event, source))
+        or {
+            ConsentEvent.REQUESTED: words.gettext("Somebody asked for the subscription"),
+            ConsentEvent.CONFIRMED: words.gettext("You confirmed it"),
+            ConsentEvent.LEFT: words.gettext("You unsubscribed"),
+            ConsentEvent.IMPORTED: words.gettext("Your subscription was brought over from another list"),
+            ConsentEvent.RESTORED: words.gettext("You restored the subscription"),
+            ConsentEvent.PAUSED: words.gettext("You paused the subscription"),
+            ConsentEvent.RESUMED: words.gettext("You ended the pause"),
+        }[event]
+    )
 
 
 def _came_to(words: Words, status: DeliveryStatus) -> str:

@@ -99,6 +99,15 @@ def test_an_old_letter_has_no_power_over_the_new_address_except_to_leave(
     assert ledger.statuses() == {OLD: LEFT, NEW: LEFT}
 
 
+def test_who_moves_is_not_said_to_have_left(client: TestClient, ledger: Ledger, moved: str) -> None:
+    client.post(ledger.move_back_path())
+    client.post(f"{moved}/data")
+    held = client.get(ledger.my_data_path()).text
+    assert "Письма начали приходить на другой адрес." in held
+    assert "Изменение адреса отменено." in held
+    assert "Вы отписались." not in held
+
+
 def test_the_old_address_takes_it_back(client: TestClient, ledger: Ledger, moved: str) -> None:
     assert "<button" in client.get(ledger.move_back_path()).text
     answer = client.post(ledger.move_back_path())

@@ -101,24 +101,27 @@ def _unconfirmed(cutoff: datetime) -> sa.Select[Any]:
 
 
 def _drop_unconfirmed(session: Session, keys: Sequence[int], cutoff: datetime, now: datetime) -> int:
-    """One that was confirmed or left earlier is what it was before it was asked for again: a former reader's."""
+    """One that was confirmed or left earlier is what it was before it was asked for again: a former reader's, since the
+    reader's own last act."""
+    _lock(session, sa.select(col(Subscription.subscriber_id)).where(col(Subscription.id).in_(keys)))
     ids = session.exec(
-        select(Subscription.id, Subscription.subscriber_id)
-        .join(Subscriber)
-        .where(col(Subscription.id).in_(keys), col(Subscription.id).in_(_unconfirmed(cutoff)))
-        .with_for_update(of=Subscriber)
+        select(Subscription.id, Subscription.subscriber_id).where(
+            col(Subscription.id).in_(keys), col(Subscription.id).in_(_unconfirmed(cutoff))
+        )
     ).all()
-    told = (ConsentEvent.CONFIRMED, ConsentEvent.LEFT)
     before = set(
         session.exec(
             select(Consent.subscription_id).where(
-                col(Consent.subscription_id).in_([each for each, _ in ids]), col(Consent.event).in_(told)
+                col(Consent.subscription_id).in_([each for each, _ in ids]), col(Consent.event).in_(_TOLD)
             )
         )
     )
     left = advance(SubscriptionStatus.PENDING, SubscriptionEvent.LEAVE)
-    back = sa.update(Subscription).where(col(Subscription.id).in_(before)).values(status=left, changed_at=now)
-    session.connection().execute(back)
+    since = sa.select(sa.func.max(col(Consent.at), type_=Subscription.__table__.c.changed_at.type)).where(  # type: ignore[attr-defined]
+        col(Consent.subscription_id) == col(Subscription.id), col(Consent.event).in_(_TOLD)
+    )
+    back = sa.update(Subscription).where(col(Subscription.id).in_(before))
+    session.connection().execute(back.values(status=left, changed_at=since.scalar_subquery()))
     going = [each for each, _ in ids if each not in before]
     chosen = sa.select(col(Subscription.id)).where(col(Subscription.id).in_(going))
     erasure.forget_subscriptions(session, chosen, "unconfirmed", now)
@@ -129,16 +132,44 @@ def _drop_unconfirmed(session: Session, keys: Sequence[int], cutoff: datetime, n
     return len(ids)
 
 
+_TOLD = (ConsentEvent.CONFIRMED, ConsentEvent.LEFT)
+"""Acts that only a reader can have done."""
+
+
+def _lock(session: Session, subscriber_ids: sa.Select[Any] | Sequence[int]) -> None:
+    """Readers who act at this moment have done so, or wait, once this returns: what is asked now stays true."""
+    rows = sa.select(col(Subscriber.id)).where(col(Subscriber.id).in_(subscriber_ids)).order_by(col(Subscriber.id))
+    session.connection().execute(rows.with_for_update())
+
+
 # Readers who left
 
 
 def _former(cutoff: datetime) -> sa.Select[Any]:
-    ended = (SubscriptionStatus.UNSUBSCRIBED, SubscriptionStatus.SUPPRESSED)
+    """Who reads nothing, and did nothing since. A request that nobody confirmed is nobody's act: anybody can type an
+    address into the form, and must not prolong by it how long its former reader is known here."""
     theirs = col(Subscription.subscriber_id) == col(Subscriber.id)
-    still = sa.exists().where(
-        theirs, sa.or_(col(Subscription.status).not_in(ended), col(Subscription.changed_at) >= cutoff)
+    status, changed_at = col(Subscription.status), col(Subscription.changed_at)
+    is_asked = status == SubscriptionStatus.PENDING
+    later = sa.orm.aliased(Consent)
+    came_back = sa.exists().where(
+        col(later.subscription_id) == col(Consent.subscription_id),
+        col(later.event).in_((ConsentEvent.CONFIRMED, ConsentEvent.RESTORED)),
+        col(later.id) > col(Consent.id),
     )
-    return sa.select(col(Subscriber.id)).where(~still, col(Subscriber.created_at) < cutoff)
+    had_left = sa.exists().where(  # whatever became of a mail that somebody else caused since
+        col(Consent.subscription_id) == col(Subscription.id), col(Consent.event) == ConsentEvent.LEFT, ~came_back
+    )
+    ended = sa.and_(~is_asked, changed_at >= cutoff, ~had_left)
+    still = sa.exists().where(theirs, sa.or_(status == SubscriptionStatus.CONFIRMED, ended))
+    acts = sa.select(col(Consent.id)).join(Subscription, col(Subscription.id) == col(Consent.subscription_id))
+    acted = acts.where(theirs, col(Consent.event) != ConsentEvent.REQUESTED, col(Consent.at) >= cutoff)
+    was_one = sa.or_(
+        ~sa.exists().where(theirs, is_asked),
+        sa.exists().where(theirs, ~is_asked),
+        acts.where(theirs, col(Consent.event).in_(_TOLD)).exists(),
+    )
+    return sa.select(col(Subscriber.id)).where(~still, ~acted.exists(), was_one, col(Subscriber.created_at) < cutoff)
 
 
 def _left_behind(cutoff: datetime) -> sa.Select[Any]:
@@ -156,6 +187,7 @@ def _erasing(going: Callable[[datetime], sa.Select[Any]]) -> Any:
     """Erases those of these subscribers that still are to go."""
 
     def remove(session: Session, keys: Sequence[int], cutoff: datetime, now: datetime) -> int:
+        _lock(session, keys)
         ids = session.connection().execute(going(cutoff).where(col(Subscriber.id).in_(keys))).scalars().all()
         return sum(erasure.erase(session, each, by="retention", why="expired", now=now) for each in ids)
 

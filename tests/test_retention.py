@@ -1,12 +1,13 @@
 """Each kind of data goes when it was kept long enough, and nothing else with it."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlmodel import SQLModel, select
+from sqlmodel import Session, SQLModel, select
 
 from mailer import retention
 from mailer.app import App
@@ -16,7 +17,7 @@ from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.incoming import Effect, Kind
 from mailer.issues.states import IssueStatus
 from mailer.settings import Settings
-from mailer.subscribers import chain
+from mailer.subscribers import chain, subscription, suppression
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import (
     AddressChange,
@@ -44,6 +45,7 @@ from mailer.tables import (
 )
 from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
+from tests.delivery.test_workers import wait_for_a_waiting_transaction
 
 
 def run(app: App, *, stops: bool = False) -> dict[str, int]:
@@ -376,3 +378,135 @@ def test_changes_of_address_and_reasons_for_leaving_are_not_kept_for_ever(
     assert run(app)["partings"] == 1
     assert every(app.database, Parting) == []
     assert len(every(app.database, Subscriber)) == 2
+
+
+# While readers act
+
+
+def requested(subscription_id: int, app: App) -> int:
+    """Somebody asks for it at this moment. Returns the request."""
+    with app.database.write() as session:
+        session.get_one(Subscription, subscription_id).status = SubscriptionStatus.PENDING
+        request = consent(subscription_id, ConsentEvent.REQUESTED, app.clock)  # type: ignore[arg-type]
+        session.add(request)
+        session.flush()
+        assert request.id is not None
+        return request.id
+
+
+def confirm(session: Session, request: int, clock: HandedClock) -> None:
+    acted = subscription.confirm(session, request, wording="Yes.", source="link", network="", now=clock())
+    assert acted.outcome is subscription.Confirmation.DONE
+
+
+def run_while(app: App, act: Callable[[Session], None]) -> dict[str, int]:
+    """What goes when retention comes upon a reader who acts, and whose act is kept while it waits."""
+    done = dict[str, int]()
+    running = threading.Thread(target=lambda: done.update(run(app)))
+    with app.database.write() as session:
+        act(session)
+        running.start()
+        wait_for_a_waiting_transaction(app.database, running)
+    running.join()
+    return done
+
+
+@pytest.mark.postgresql
+def test_who_confirms_at_the_last_moment_is_not_dropped(app: App, subscribe: Subscribe, clock: HandedClock) -> None:
+    (asked,) = subscribe("anna@example.org", status=SubscriptionStatus.PENDING)
+    request = requested(asked, app)
+    clock.pass_(days=31)
+    assert run_while(app, lambda session: confirm(session, request, clock))["unconfirmed"] == 0
+    assert [each.status for each in every(app.database, Subscription)] == [SubscriptionStatus.CONFIRMED]
+    assert every(app.database, Suppression) == []
+
+
+@pytest.mark.postgresql
+def test_a_former_reader_who_comes_back_at_the_last_moment_is_not_erased(
+    app: App, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    (left,) = subscribe("anna@example.org", status=SubscriptionStatus.UNSUBSCRIBED)
+    put(app.database, consent(left, ConsentEvent.CONFIRMED, clock), consent(left, ConsentEvent.LEFT, clock))
+    with app.database.write() as session:
+        session.get_one(Subscription, left).undo_until = clock() + timedelta(days=1097)
+    clock.pass_(days=1096)
+
+    def restore(session: Session) -> None:
+        assert subscription.restore(session, left, wording="", source="link", network="", now=clock())
+
+    assert run_while(app, restore)["former"] == 0
+    assert [each.status for each in every(app.database, Subscription)] == [SubscriptionStatus.CONFIRMED]
+    assert every(app.database, Suppression) == []
+
+
+# What strangers type
+
+
+@pytest.fixture
+def former(app: App, subscribe: Subscribe, clock: HandedClock) -> int:
+    """The subscription of a reader who left 1,080 of 1,095 days ago."""
+    (left,) = subscribe("anna@example.org", status=SubscriptionStatus.UNSUBSCRIBED)
+    put(app.database, consent(left, ConsentEvent.CONFIRMED, clock), consent(left, ConsentEvent.LEFT, clock))
+    clock.pass_(days=1080)
+    return left
+
+
+def test_whoever_types_a_former_reader_s_address_does_not_prolong_how_long_it_is_kept(
+    app: App, former: int, clock: HandedClock
+) -> None:
+    requested(former, app)
+    clock.pass_(days=14)
+    assert run(app)["former"] == 0
+    requested(former, app)  # and again, so that the request is never old
+    clock.pass_(days=2)
+    assert run(app)["former"] == 1
+    assert every(app.database, Subscriber) == []
+
+
+def test_another_edition_that_was_typed_does_not_prolong_it_either(app: App, former: int, clock: HandedClock) -> None:
+    with app.database.write() as session:
+        row = session.get_one(Subscription, former).model_dump(exclude={"id"})
+        other = {"edition_id": row["edition_id"] + 1, "status": SubscriptionStatus.PENDING, "changed_at": clock()}
+        session.add(Subscription(**{**row, **other}))
+    clock.pass_(days=16)
+    assert run(app)["former"] == 1
+    assert every(app.database, Subscription) == []
+
+
+def test_a_request_that_came_to_nothing_leaves_a_former_reader_s_day_where_it_was(
+    app: App, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    (left,) = subscribe("anna@example.org", status=SubscriptionStatus.UNSUBSCRIBED)
+    put(app.database, consent(left, ConsentEvent.CONFIRMED, clock), consent(left, ConsentEvent.LEFT, clock))
+    left_at = clock()
+    clock.pass_(days=100)
+    requested(left, app)
+    clock.pass_(days=31)
+    assert run(app)["unconfirmed"] == 1
+    assert [each.changed_at for each in every(app.database, Subscription)] == [left_at]
+
+
+def test_a_mail_to_a_former_reader_that_failed_does_not_prolong_it(app: App, former: int, clock: HandedClock) -> None:
+    requested(former, app)
+    with app.database.write() as session:
+        suppression.dead_address(session, former, SuppressionReason.BOUNCE, "550 unknown", clock())
+    clock.pass_(days=16)
+    assert run(app)["former"] == 1
+
+
+def test_a_reader_whose_address_died_is_kept_from_that_day(app: App, subscribe: Subscribe, clock: HandedClock) -> None:
+    (reads,) = subscribe("anna@example.org")
+    put(app.database, consent(reads, ConsentEvent.CONFIRMED, clock))
+    clock.pass_(days=2000)
+    with app.database.write() as session:
+        suppression.dead_address(session, reads, SuppressionReason.BOUNCE, "550 unknown", clock())
+    clock.pass_(days=1000)
+    assert run(app)["former"] == 0
+
+
+def test_a_former_reader_who_comes_back_is_kept(app: App, former: int, clock: HandedClock) -> None:
+    request = requested(former, app)
+    with app.database.write() as session:
+        confirm(session, request, clock)
+    clock.pass_(days=16)
+    assert run(app)["former"] == 0

@@ -182,9 +182,10 @@ def test_an_answer_that_comes_during_the_taking_over_counts(
     assert statuses(database) == {"accepted": 2, "queued": 1}
 
 
-def wait_for_a_waiting_transaction(database: Database) -> None:
+def wait_for_a_waiting_transaction(database: Database, of: threading.Thread | None = None) -> None:
+    """Until a transaction waits for another one, or the thread has ended without waiting."""
     with database.engine.connect() as connection:
-        while not connection.exec_driver_sql(
+        while (of is None or of.is_alive()) and not connection.exec_driver_sql(
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         ).first():
             connection.rollback()

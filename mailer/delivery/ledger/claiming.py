@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from sqlmodel import Session, col
 
 from mailer.delivery.ledger.enqueuing import holds, is_awake
+from mailer.delivery.ledger.following import follow_late
 from mailer.delivery.ledger.moving import (
     AMONG_IDS,
     ATTEMPT,
     DELIVERY,
     WORKER,
+    execute,
     is_one_of,
     listed,
     move,
@@ -111,7 +113,7 @@ def _ready(session: Session, rows: Sequence[Row], now: datetime, departure: Depa
     """Those that are still wanted and may leave now."""
     claims = [Claim._make(row[:-1]) for row in rows if row[-1]]
     if len(claims) < len(rows):
-        move(session, DeliveryEvent.WITHDRAW, [row[0] for row in rows if not row[-1]], now)
+        _let_go(session, [row[0] for row in rows if not row[-1]], now)
     if departure is None:
         return claims
     later = defaultdict[datetime, list[int]](list)
@@ -123,6 +125,17 @@ def _ready(session: Session, rows: Sequence[Row], now: datetime, departure: Depa
         postpone(session, ids, at)
     put_off = {each for ids in later.values() for each in ids}
     return [claim for claim in claims if claim.delivery_id not in put_off] if put_off else claims
+
+
+def _let_go(session: Session, ids: list[int], now: datetime) -> None:
+    """Withdraws what nobody wants any more. What goes on at another address is claimed there, in the next round.
+
+    Asked again now that the rows are ours: on PostgreSQL a reader may have moved while the statement looked, which then
+    finds a new delivery beside the subscriptions of before, and so no reader at all.
+    """
+    follow_late(session, ids)
+    wanted = {delivery_id for (delivery_id,) in execute(session, _STILL_WANTED, {"ids": listed(ids), "now": now})}
+    move(session, DeliveryEvent.WITHDRAW, [each for each in ids if each not in wanted], now)
 
 
 def _take(session: Session, claims: list[Claim], worker_id: int, relay: str, now: datetime) -> list[Claim]:
@@ -238,6 +251,13 @@ _is_wanted = sa.or_(
     sa.and_(DELIVERY.c.kind == DeliveryKind.FORWARD, _is_kept),  # the operator may have discarded it
 )
 
+_WITH_READERS = (
+    DELIVERY.join(_edition, _edition.c.id == DELIVERY.c.edition_id)
+    .outerjoin(_subscription, _subscription.c.id == DELIVERY.c.subscription_id)
+    .outerjoin(_subscriber, _subscriber.c.id == _subscription.c.subscriber_id)
+)
+_STILL_WANTED = sa.select(DELIVERY.c.id).select_from(_WITH_READERS).where(AMONG_IDS, _is_wanted)
+
 _DUE = _asking(
     sa.select(  # what a Claim holds, in its order; then whether there is one
         DELIVERY.c.id,
@@ -253,10 +273,7 @@ _DUE = _asking(
         sa.type_coerce(DELIVERY.c.queued_at, _Moment),
         sa.type_coerce(_is_wanted, sa.Integer),
     )
-    .select_from(DELIVERY)
-    .join(_edition, _edition.c.id == DELIVERY.c.edition_id)
-    .outerjoin(_subscription, _subscription.c.id == DELIVERY.c.subscription_id)
-    .outerjoin(_subscriber, _subscriber.c.id == _subscription.c.subscriber_id)
+    .select_from(_WITH_READERS)
     .order_by(DELIVERY.c.due_at, DELIVERY.c.id)
     .limit(sa.bindparam("limit"))
     .with_for_update(of=DELIVERY, skip_locked=True)  # PostgreSQL: workers share the work; SQLite has one writer

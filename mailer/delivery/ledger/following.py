@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlmodel import Session
+import sqlalchemy.orm
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col
 
-from mailer.delivery.ledger.moving import ATTEMPT, DELIVERY, execute
+from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, execute, listed
 from mailer.delivery.states import WAITING, AttemptOutcome
-from mailer.tables import metadata
+from mailer.subscribers.states import SubscriptionStatus
+from mailer.tables import Subscriber, Subscription, metadata
 
 
 def follow(session: Session, pairs: Sequence[tuple[int, int]], domain: str) -> None:
@@ -17,9 +20,31 @@ def follow(session: Session, pairs: Sequence[tuple[int, int]], domain: str) -> N
     name the one address, which whoever reads at the other is not to see.
     """
     for old, new in pairs:
-        for statement in (*_SILENCE, _FOLLOW):
+        for statement in _FOLLOW:
             execute(session, statement, {"old": old, "new": new, "domain": domain})
 
+
+def follow_late(session: Session, ids: Sequence[int]) -> None:
+    """The same for these deliveries, which came back to be sent, or were written, after their readers had gone on."""
+    for old, new, domain in execute(session, _GONE_ON, {"ids": listed(ids)}).all():
+        try:
+            with session.begin_nested():
+                for statement in _FOLLOW_LATE:
+                    execute(session, statement, {"old": old, "new": new, "domain": domain, "ids": listed(ids)})
+        except IntegrityError:  # the other was given its own at this moment
+            continue
+
+
+_old, _new = sa.orm.aliased(Subscription), sa.orm.aliased(Subscription)
+_GONE_ON = (
+    sa.select(col(_old.id), col(_new.id), col(Subscriber.domain))
+    .select_from(DELIVERY)
+    .join(_old, col(_old.id) == DELIVERY.c.subscription_id)
+    .join(_new, col(_new.id) == col(_old.moved_to_id))
+    .join(Subscriber, col(Subscriber.id) == col(_new.subscriber_id))
+    .where(AMONG_IDS, DELIVERY.c.issue_id.is_not(None), col(_old.status) != SubscriptionStatus.CONFIRMED)
+    .distinct()
+)
 
 _has = DELIVERY.alias()
 _tried = ATTEMPT.alias()
@@ -30,12 +55,18 @@ _FOLLOWS = sa.and_(
     ~sa.exists().where(_tried.c.delivery_id == DELIVERY.c.id, _tried.c.outcome == AttemptOutcome.UNCERTAIN),
     ~sa.exists().where(_has.c.subscription_id == sa.bindparam("new"), _has.c.issue_id == DELIVERY.c.issue_id),
 )
-_theirs = sa.select(DELIVERY.c.id).where(_FOLLOWS)
 _arrival = metadata.tables["arrival"]
-_SILENCE = (
-    sa.update(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(_theirs)).values(reply=None),
-    sa.update(_arrival).where(_arrival.c.delivery_id.in_(_theirs)).values(diagnostic=None),
-)
-_FOLLOW = (
-    sa.update(DELIVERY).where(_FOLLOWS).values(subscription_id=sa.bindparam("new"), destination=sa.bindparam("domain"))
-)
+
+
+def _following(which: sa.ColumnElement[bool]) -> Sequence[sa.Update]:
+    theirs = sa.select(DELIVERY.c.id).where(which)
+    others = {"subscription_id": sa.bindparam("new"), "destination": sa.bindparam("domain")}
+    return (
+        sa.update(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(theirs)).values(reply=None),
+        sa.update(_arrival).where(_arrival.c.delivery_id.in_(theirs)).values(diagnostic=None),
+        sa.update(DELIVERY).where(which).values(**others),
+    )
+
+
+_FOLLOW = _following(_FOLLOWS)
+_FOLLOW_LATE = _following(sa.and_(_FOLLOWS, AMONG_IDS))

@@ -278,6 +278,7 @@ class Sender:
         return claims
 
     def _record(self, session: Session, answers: list[Answer]) -> None:
+        suppression.hold(session, [each.claim.subscription_id for each in answers if _is_about_its_reader(each)])
         ledger.record(session, answers)
         for answer in answers:
             if answer.action.suppress and answer.claim.subscription_id:
@@ -291,7 +292,7 @@ class Sender:
         counted = {
             answer.claim.delivery_id: answer
             for answer in answers
-            if answer.action.consequence in _MAY_END and not answer.action.suppress and patience.refusal(answer.reply)
+            if _is_about_its_reader(answer) and not answer.action.suppress
         }
         for delivery_id in ledger.refused_among(session, list(counted)):
             claim, reply, _, _, at = counted[delivery_id]
@@ -423,6 +424,12 @@ class Sender:
 
 def _weighed(relay: Connections) -> float:
     return relay.given / relay.relay.weight
+
+
+def _is_about_its_reader(answer: Answer) -> bool:
+    """Whether it may end the reader's subscription, now or with others."""
+    may_end = answer.action.consequence in _MAY_END and patience.refusal(answer.reply)
+    return answer.action.suppress or bool(may_end)
 
 
 def _attempt(claim: Claim) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """The suppression list: addresses that get no mail, by keyed hash."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -10,6 +10,16 @@ from mailer.subscribers import chain
 from mailer.subscribers.address import Address
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
 from mailer.tables import Consent, ConsentEvent, Subscriber, Subscription, Suppression, SuppressionReason
+
+
+def hold(session: Session, subscription_ids: Collection[int | None]) -> None:
+    """Locks the readers of these subscriptions, in everybody's order, and before their deliveries, as a report does: so
+    that who records an answer and who takes a report about the same reader never wait for each other."""
+    if not subscription_ids or session.get_bind().dialect.name == "sqlite":  # which has one writer
+        return
+    theirs = sa.select(col(Subscription.subscriber_id)).where(col(Subscription.id).in_(subscription_ids))
+    rows = sa.select(col(Subscriber.id)).where(col(Subscriber.id).in_(theirs)).order_by(col(Subscriber.id))
+    session.connection().execute(rows.with_for_update())
 
 
 def dead_address(session: Session, subscription_id: int, reason: SuppressionReason, note: str, now: datetime) -> None:

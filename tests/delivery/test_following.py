@@ -11,6 +11,7 @@ from mailer.delivery import ledger
 from mailer.delivery.ledger import Answer, Claim
 from mailer.delivery.reply import Action, Consequence, Reply, Stage
 from mailer.delivery.states import DeliveryStatus
+from mailer.inbound.incoming import Effect, Kind
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Arrival, Attempt, Delivery, Subscription
 from tests.conftest import HandedClock
@@ -104,8 +105,8 @@ def test_a_reader_who_moves_while_the_mail_is_on_its_way_in_vain_gets_it_at_the_
                 arrived_at=clock(),
                 road="mailbox",
                 recipient=None,
-                kind="bounce",
-                effect="nothing",
+                kind=Kind.BOUNCE,
+                effect=Effect.NOTHING,
                 reason="",
                 delivery_id=first.delivery_id,
                 diagnostic=f"no {OLD}",

@@ -1,6 +1,7 @@
 """The one road out, against a real server: nobody is lost, nobody is mailed twice."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -8,12 +9,17 @@ import pytest
 from sqlmodel import col, select
 
 from mailer.app import App
-from mailer.delivery import workers
+from mailer.delivery import ledger, workers
 from mailer.delivery.composer import Composer
+from mailer.delivery.ledger import Answer, returning
+from mailer.delivery.ledger.returning import StillSending
 from mailer.delivery.relays import Ways
+from mailer.delivery.reply import Reply, Stage, action
 from mailer.delivery.sender import Sender
 from mailer.delivery.session import Relay
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
+from mailer.inbound import reports
+from mailer.inbound.incoming import Incoming, Kind
 from mailer.issues.states import IssueStatus
 from mailer.rendering.decoded import parse
 from mailer.settings import TlsPolicy
@@ -23,6 +29,7 @@ from mailer.tokens import Purpose
 from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
 from tests.delivery.relay import ScriptedRelay
+from tests.delivery.test_workers import wait_for_a_waiting_transaction
 
 GoingOut = Callable[[], int]
 
@@ -129,6 +136,40 @@ async def test_a_dead_address_is_suppressed_and_the_others_get_theirs(
         assert session.get_one(Subscription, dead).status is SubscriptionStatus.SUPPRESSED
         assert session.get_one(Subscription, alive).status is SubscriptionStatus.CONFIRMED
         assert [row.note for row in session.exec(select(Suppression))] == ["5.1.1 User unknown"]
+
+
+@pytest.mark.postgresql
+def test_who_records_that_an_address_is_dead_and_who_takes_a_report_about_it_do_not_wait_for_each_other(
+    app: App, scripted: ScriptedRelay, subscribe: Subscribe, going_out: GoingOut, worker_id: int
+) -> None:
+    (dead,) = subscribe("dead@example.org")
+    going_out()
+    with app.database.write() as session:
+        (claim,) = ledger.claim(session, worker_id=worker_id, relay="relay", limit=1, now=app.clock())
+    refused = Reply(Stage.RCPT, 550, "5.1.1 User unknown")
+    answer = Answer(claim, refused, action(refused), "relay", app.clock())
+    ways, composer = Ways((relay_at(scripted.port),)), Composer(app.settings, app.tokens)
+    sender = Sender(database=app.database, composer=composer, ways=ways, clock=app.clock, worker_id=worker_id)
+    failures = list[Exception]()
+
+    def record() -> None:
+        try:
+            sender._book([answer], [], False)
+        except Exception as error:
+            failures.append(error)
+
+    recording = threading.Thread(target=record)
+    report = Incoming(kind=Kind.BOUNCE)
+    with app.database.write() as session:
+        reports.is_about_the_reader(session, session.get_one(Delivery, claim.delivery_id), report)  # locks the reader
+        recording.start()
+        wait_for_a_waiting_transaction(app.database, recording)
+        with pytest.raises(StillSending):
+            returning.bounce(session, claim.delivery_id, app.clock())
+    recording.join()
+    assert failures == []
+    with app.database.read() as session:
+        assert session.get_one(Subscription, dead).status is SubscriptionStatus.SUPPRESSED
 
 
 async def test_a_block_costs_no_subscription(

@@ -26,18 +26,18 @@ def follow(session: Session, pairs: Sequence[tuple[int, int]], domain: str) -> N
 
 def follow_late(session: Session, ids: Sequence[int]) -> None:
     """The same for these deliveries, which came back to be sent, or were written, after their readers had gone on."""
-    for old, new, domain in execute(session, _GONE_ON, {"ids": listed(ids)}).all():
+    for pair in execute(session, _GONE_ON, {"ids": listed(ids)}).mappings().all():
         try:
             with session.begin_nested():
                 for statement in _FOLLOW_LATE:
-                    execute(session, statement, {"old": old, "new": new, "domain": domain, "ids": listed(ids)})
+                    execute(session, statement, {**pair, "ids": listed(ids)})
         except IntegrityError:  # the other was given its own at this moment
             continue
 
 
 _old, _new = sa.orm.aliased(Subscription), sa.orm.aliased(Subscription)
 _GONE_ON = (
-    sa.select(col(_old.id), col(_new.id), col(Subscriber.domain))
+    sa.select(col(_old.id).label("old"), col(_new.id).label("new"), col(Subscriber.domain).label("domain"))
     .select_from(DELIVERY)
     .join(_old, col(_old.id) == DELIVERY.c.subscription_id)
     .join(_new, col(_new.id) == col(_old.moved_to_id))
@@ -60,11 +60,12 @@ _arrival = metadata.tables["arrival"]
 
 def _following(which: sa.ColumnElement[bool]) -> Sequence[sa.Update]:
     theirs = sa.select(DELIVERY.c.id).where(which)
-    others = {"subscription_id": sa.bindparam("new"), "destination": sa.bindparam("domain")}
     return (
         sa.update(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(theirs)).values(reply=None),
         sa.update(_arrival).where(_arrival.c.delivery_id.in_(theirs)).values(diagnostic=None),
-        sa.update(DELIVERY).where(which).values(**others),
+        sa.update(DELIVERY)
+        .where(which)
+        .values(subscription_id=sa.bindparam("new"), destination=sa.bindparam("domain")),
     )
 
 

@@ -282,7 +282,13 @@ def _old_forwards(cutoff: datetime) -> sa.Select[Any]:
 
 def _old_arrivals(cutoff: datetime) -> sa.Select[Any]:
     kept = sa.exists().where(col(Quarantine.arrival_id) == col(Arrival.id))
-    return sa.select(col(Arrival.id)).where(col(Arrival.arrived_at) < cutoff, ~kept)
+    return sa.select(col(Arrival.id)).where(_is_past(cutoff), ~kept)
+
+
+def _is_past(cutoff: datetime) -> sa.ColumnElement[bool]:
+    """Not what still lies in the mailbox: it would be a new mail when it is read again, and go to the editors again."""
+    not_there = sa.or_(col(Arrival.listed_at).is_(None), col(Arrival.listed_at) < cutoff)
+    return sa.and_(col(Arrival.arrived_at) < cutoff, not_there)
 
 
 KINDS: Sequence[Kind] = (
@@ -388,7 +394,7 @@ KINDS: Sequence[Kind] = (
         days=lambda settings: settings.keep_arrival_days,
         key=col(Arrival.id),
         going=_old_arrivals,
-        remove=_deleting(Arrival.id, lambda cutoff: col(Arrival.arrived_at) < cutoff),
+        remove=_deleting(Arrival.id, _is_past),
     ),
     Kind(
         name="lifted",

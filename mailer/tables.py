@@ -484,6 +484,7 @@ class Arrival(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     digest: str = Field(unique=True, max_length=64)  #: SHA-256, see inbound.effects.digest
     arrived_at: datetime
+    listed_at: datetime | None = None  #: when the mailbox, where it waits for a person, was last seen to hold it
     road: str = Field(max_length=16)  #: "receiver", "mailbox", or the provider that told of it
     recipient: str | None  #: which of our addresses was written to; None where the mail does not say
     kind: Kind = Field(sa_type=_one_of(Kind, "kind"))
@@ -504,6 +505,7 @@ class Quarantine(SQLModel, table=True):
     size: int  #: octets of the mail
     kept: int  #: how many of them, the first, are in `octets`
     octets: bytes = Field(sa_type=LargeBinary)
+    flaw: str = Field(default="", sa_column_kwargs={"server_default": ""})  #: why no program may act on it
 
 
 class Forward(SQLModel, table=True):

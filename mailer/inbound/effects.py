@@ -9,12 +9,13 @@ import contextlib
 import hashlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from mailer.clock import Clock
 from mailer.database import Database, DatabaseError
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 
 DIAGNOSTIC = 1000  #: characters
 
+NOTED_EVERY = timedelta(days=1)
+NOTED_TOGETHER = 500  #: arrivals, in one statement
+
 TOKENS = 10
 """Tokens of one complaint that are looked at: an honest one has a few."""
 
@@ -70,6 +74,7 @@ class Taken:
     queued: bool = False  #: a mail is due for it
     delivery_id: int | None = None  #: what it is about
     waits: bool = False  #: for a person to read it: it is in the quarantine, now or since the same mail came before
+    number: int | None = None  #: of the arrival, also where the same mail came before
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ class Effects:
     def __init__(self, *, settings: Settings, database: Database, tokens: Tokens, clock: Clock) -> None:
         self._settings, self._database, self._tokens, self._clock = settings, database, tokens, clock
         self._warned = set[int]()  # issues
+        self._noted_at: datetime | None = None
 
     def take(self, letter: Letter) -> Taken:
         """Does what the mail calls for; when it returns, that is committed.
@@ -107,13 +113,16 @@ class Effects:
     def retry(self, number: int) -> Taken:
         """Takes a mail out of the quarantine along the same road again: after a mend, or with another setting.
 
-        Raises what take() raises, and NotThere or Cut where the mail is not here, or not whole.
+        One that no program may act on stays there. Raises what take() raises, and NotThere or Cut where the mail is not
+        here, or not whole.
         """
         with self._database.read() as session:
             arrival, kept = quarantine.whole(session, number)
         if arrival.road not in ("receiver", "mailbox"):
             raise quarantine.NotThere(f"{number} was told by a provider: let the provider send it again.")
-        letter = Letter(octets=kept.octets, road=arrival.road, recipient=arrival.recipient, sender=kept.sender)
+        letter = Letter(
+            octets=kept.octets, road=arrival.road, recipient=arrival.recipient, sender=kept.sender, flaw=kept.flaw
+        )
         return self._take(letter, number)
 
     def _take(self, letter: Letter, number: int | None = None) -> Taken:
@@ -132,6 +141,26 @@ class Effects:
         to = ours(event.return_path, self._settings.mail_domain)
         found = _Read(letter, to, mime.take_apart(b""), Incoming(kind=Kind.OTHER), event=event)
         return self._act_on(found, lambda: event.incoming, None)
+
+    def set_aside(self, event: Event) -> Taken:
+        """Puts an event that tell() stumbled over into the quarantine, as it came. Raises DatabaseError and
+        QuarantineFull."""
+        letter = Letter(octets=event.octets, road=event.provider, recipient=None, sender=None)
+        found = _Read(letter, None, mime.take_apart(b""), Incoming(kind=Kind.OTHER), event=event)
+        return self._transact(found, None, unclear="a defect of ours: see the log")
+
+    def stay(self, numbers: Collection[int]) -> None:
+        """These mails still lie in the mailbox, each waiting for a person: they stay known, so that none is a new one
+        when it is read again. Written once a day. Raises DatabaseError."""
+        now = self._clock()
+        if not numbers or (self._noted_at and now - self._noted_at < NOTED_EVERY):
+            return
+        every = sorted(numbers)
+        with self._database.write() as session:
+            for first in range(0, len(every), NOTED_TOGETHER):
+                rows = sa.update(Arrival).where(col(Arrival.id).in_(every[first : first + NOTED_TOGETHER]))
+                session.connection().execute(rows.values(listed_at=now))
+        self._noted_at = now
 
     def _act_on(self, found: _Read, meant: Callable[[], Incoming], number: int | None) -> Taken:
         try:
@@ -157,9 +186,12 @@ class Effects:
             else:
                 arrival, _ = quarantine.whole(session, number, lock=True)
             if arrival is None:
-                before = session.exec(select(Arrival).where(Arrival.digest == found.digest))
-                waits = before.one().effect is Effect.QUARANTINED
-                return Taken(effect=Effect.NOTHING, reason="the same mail came before", arrival_id=None, waits=waits)
+                before = session.exec(select(Arrival).where(Arrival.digest == found.digest)).one()
+                waits = before.effect is Effect.QUARANTINED
+                if waits and found.letter.road == "mailbox":
+                    before.listed_at = self._clock()
+                reason = "the same mail came before"
+                return Taken(effect=Effect.NOTHING, reason=reason, arrival_id=None, waits=waits, number=before.id)
             try:
                 if unclear:
                     raise Unclear(unclear)
@@ -179,6 +211,7 @@ class Effects:
                 effect=done.effect,
                 reason=done.reason,
                 arrival_id=arrival.id,
+                number=arrival.id,
                 delivery_id=done.delivery_id,
                 queued=done.queued,
                 waits=done.effect is Effect.QUARANTINED,
@@ -188,7 +221,7 @@ class Effects:
         """Into the quarantine, and on to the editors where a person wrote it."""
         letter = found.letter
         kept = session.get(Quarantine, arrival.id) or quarantine.keep(
-            session, arrival, letter.octets, size=letter.size, sender=_text(found.sender)
+            session, arrival, letter.octets, size=letter.size, sender=_text(found.sender), flaw=letter.flaw
         )
         if forwarding.is_forwarded(session, arrival):
             return Done(effect=Effect.QUARANTINED, reason=reason)

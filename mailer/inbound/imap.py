@@ -3,7 +3,7 @@
 import selectors
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -85,6 +85,9 @@ class _Folder:
 
     def keep(self, name: str) -> None:
         self._client.add_flags([int(name)], [FLAGGED], silent=True)
+
+    def kept(self) -> Collection[str]:
+        return ()  # they are flagged
 
     def listen(self, seconds: float, woken: socket.socket) -> None:
         """Whatever the server says ends it: a look costs one command. It tells of each mail once, perhaps in an answer

@@ -8,7 +8,7 @@ import logging
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,6 +47,9 @@ class Opened(Protocol):
 
     def keep(self, name: str) -> None:
         """It stays, and waits no longer."""
+
+    def kept(self) -> Collection[str]:
+        """What stays and was there when it was last looked for what waits, where no mark there says so."""
 
     def listen(self, seconds: float, woken: socket.socket) -> None:
         """Returns when mail may have come, when `woken` can be read, or after so long."""
@@ -89,6 +92,7 @@ class Mailbox:
         self._named = f"{address.user}@{address.host}"
         self._way, self._effects, self._patience = way, effects, patience or Patience()
         self._tries = Counter[str]()  # that did not end
+        self._stays = dict[str, int]()  # what waits there for a person, by the number of its arrival
         self._failures = 0  # one after the other
         self._stopping = threading.Event()
         self._wake: socket.socket | None = None
@@ -178,6 +182,8 @@ class Mailbox:
     def _go_through(self, opened: Opened, look: _Look) -> None:
         """Reads what waits: what has not been read yet before what was put off, or what the connection broke at."""
         waiting = opened.waiting()
+        self._stays = {name: self._stays[name] for name in opened.kept() if name in self._stays}
+        self._effects.stay(self._stays.values())
         self._tries = Counter({name: self._tries[name] for name in waiting if name in self._tries})
         waiting = sorted(waiting, key=lambda name: self._tries[name])
         for name in waiting[:AT_ONCE]:
@@ -207,6 +213,8 @@ class Mailbox:
         look.queued |= taken.queued
         if taken.waits:
             opened.keep(name)
+            if taken.number is not None:
+                self._stays[name] = taken.number
         else:
             opened.delete(name)
         return True

@@ -6,7 +6,7 @@ many lines as a server sends.
 
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 
 from mailer.inbound.imap import ANSWER_SECONDS, CONNECT_SECONDS, hang_up
@@ -92,6 +92,9 @@ class _Maildrop:
 
     def keep(self, name: str) -> None:
         self._kept.add(name)
+
+    def kept(self) -> Collection[str]:
+        return self._kept
 
     def listen(self, seconds: float, woken: socket.socket) -> None:
         raise NotImplementedError  # `tells` says so

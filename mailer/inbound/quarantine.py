@@ -38,8 +38,11 @@ class QuarantineFull(MailerError):
         super().__init__("the quarantine is full; read it, then type: mailer inbound discard --older-than DAYS")
 
 
-def keep(session: Session, arrival: Arrival, octets: bytes, *, size: int, sender: str | None) -> Quarantine:
-    """Puts a mail of `size` octets away, of which `octets` are here. Raises QuarantineFull."""
+def keep(
+    session: Session, arrival: Arrival, octets: bytes, *, size: int, sender: str | None, flaw: str = ""
+) -> Quarantine:
+    """Puts a mail of `size` octets away, of which `octets` are here. `flaw`: why no program may act on it, now or when
+    it is taken again. Raises QuarantineFull."""
     assert arrival.id is not None
     held, mails = session.execute(sa.select(sa.func.sum(col(Quarantine.kept)), sa.func.count())).one()
     whole, octets = len(octets), octets[:KEPT]
@@ -47,7 +50,9 @@ def keep(session: Session, arrival: Arrival, octets: bytes, *, size: int, sender
         octets = octets[:CUT]
     if mails >= MAILS or (held or 0) + len(octets) > FULL:
         raise QuarantineFull
-    row = Quarantine(arrival_id=arrival.id, sender=sender, size=max(size, whole), kept=len(octets), octets=octets)
+    row = Quarantine(
+        arrival_id=arrival.id, sender=sender, size=max(size, whole), kept=len(octets), octets=octets, flaw=flaw
+    )
     session.add(row)
     return row
 

@@ -13,10 +13,12 @@ from mailer.app import App
 from mailer.database import DatabaseError
 from mailer.delivery.ledger.returning import StillSending
 from mailer.inbound.effects import Effects
+from mailer.inbound.event import Event
 from mailer.inbound.incoming import Effect
 from mailer.inbound.providers import providers_of
 from mailer.inbound.providers.provider import Call, Provider, Refused
 from mailer.inbound.quarantine import QuarantineFull
+from mailer.printable import where
 
 RETRY_AFTER_SECONDS = 60
 
@@ -47,13 +49,34 @@ class Told:
         effects, put_off = Counter[Effect](), 0
         for event in events:
             try:
-                effects[self._effects.tell(event).effect] += 1
+                effects[self._taken(event)] += 1
             except (StillSending, QuarantineFull, DatabaseError) as problem:
                 log.warning("an event of %s is put off: %s", name, problem, extra={"action": "events-put-off"})
                 put_off += 1
         if put_off:
             return _later(f"{put_off} of {len(events)} events could not be taken now")
         return _answer(200, {"events": len(events), "effects": {str(each): effects[each] for each in sorted(effects)}})
+
+    def _taken(self, event: Event) -> Effect:
+        """What came of one event. An odd one is set aside: the provider would bring its whole call again for ever."""
+        try:
+            return self._effects.tell(event).effect
+        except (StillSending, QuarantineFull, DatabaseError):
+            raise
+        except Exception as error:
+            _log_odd(event, "is set aside", error)
+        try:
+            return self._effects.set_aside(event).effect
+        except (QuarantineFull, DatabaseError):
+            raise
+        except Exception as error:
+            _log_odd(event, "can neither be acted on nor kept", error)
+            return Effect.NOTHING
+
+
+def _log_odd(event: Event, what: str, error: Exception) -> None:
+    told = (event.provider, event.digest, what, where(error))
+    log.error("an event of %s (%s) %s: %s", *told, extra={"action": "events-odd"})
 
 
 @router.post("/api/events/{name}")

@@ -621,6 +621,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
         sa.Column("arrived_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
+        sa.Column("listed_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
         sa.Column("road", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
         sa.Column("recipient", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column(
@@ -701,6 +702,7 @@ def upgrade() -> None:
         sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("kept", sa.Integer(), nullable=False),
         sa.Column("octets", sa.LargeBinary(), nullable=False),
+        sa.Column("flaw", sqlmodel.sql.sqltypes.AutoString(), server_default="", nullable=False),
         sa.ForeignKeyConstraint(
             ["arrival_id"], ["arrival.id"], name=op.f("fk_quarantine_arrival_id_arrival"), ondelete="CASCADE"
         ),

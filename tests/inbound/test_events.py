@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailer.delivery.states import DeliveryStatus
-from mailer.inbound import quarantine, reports
+from mailer.inbound import effects, quarantine, reports
 from mailer.inbound.incoming import Category, Effect
 from mailer.inbound.providers import ses
 from mailer.inbound.providers.mailgun import Mailgun
@@ -298,6 +298,49 @@ def test_one_event_of_a_batch_that_fails_holds_up_no_other(
     batch = [told[0], 7, None, told[1], told[2], ["x"]]
     assert tell(client, SENDGRID, batch, clock) == {"quarantined": 4, "suppressed": 2}
     assert len(inbound.suppressions) == 2
+
+
+def test_an_event_that_nobody_foresaw_is_set_aside_and_the_rest_is_done(
+    inbound: Inbound,
+    sent: Sent,
+    client: TestClient,
+    clock: HandedClock,
+    mail_of: MailOf,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ids = sent("a@far.example", "b@far.example", "c@far.example")
+    mails = [mail_of(each, f"{name}@far.example") for name, each in zip("abc", ids, strict=True)]
+    path, read = mails[1].return_path, effects.ours
+
+    def broken(text: str, domain: str) -> Any:
+        if text == path:
+            raise RecursionError
+        return read(text, domain)
+
+    monkeypatch.setattr(effects, "ours", broken)
+    batch = [{**SIGNED.bounce(each, id=each.token)["events"][0], "return_path": each.return_path} for each in mails]
+    for expected in ({"suppressed": 2, "quarantined": 1}, {"nothing": 3}):
+        assert tell(client, SIGNED, {"events": batch}, clock) == expected
+    assert "RecursionError" in caplog.text
+    (waits,) = [each for each in inbound.arrivals if each.effect is Effect.QUARANTINED]
+    assert waits.id is not None
+    assert b"b@far.example" in inbound.kept(waits.id)
+
+
+def test_an_event_that_cannot_even_be_kept_is_a_line_in_the_log(
+    inbound: Inbound,
+    client: TestClient,
+    clock: HandedClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(quarantine, "keep", broken)
+    assert tell(client, SENDGRID, [{"event": "telegram"}], clock) == {"nothing": 1}
+    assert "can neither be acted on nor kept: ZeroDivisionError" in caplog.text
 
 
 def test_what_cannot_be_taken_now_is_to_come_again_and_the_rest_is_done(

@@ -8,12 +8,14 @@ from contextlib import suppress
 import pytest
 from imapclient import IMAPClient
 
+from mailer import retention
 from mailer.delivery.states import DeliveryStatus
 from mailer.inbound import pop3
 from mailer.inbound.incoming import Effect
 from mailer.inbound.mailbox import MailboxError
 from mailer.inbound.quarantine import KEPT
 from mailer.settings import MailboxAddress
+from tests.conftest import HandedClock
 from tests.inbound import dovecot
 from tests.inbound.conftest import DOMAIN, Inbound, Sent
 from tests.inbound.letters import READER, failed, letter, report
@@ -41,6 +43,29 @@ def test_what_was_acted_on_is_deleted_and_what_waits_for_a_person_stays(
     looking.look()
     mailbox(inbound.effects, server.pop3, scheme="pop3").look()  # started again: it knows the mail, and lets it be
     assert (len(left(folder)), len(inbound.arrivals)) == (1, 2)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_stays_for_longer_than_arrivals_are_kept_is_no_new_mail_after_a_restart(
+    inbound: Inbound, folder: IMAPClient, server: dovecot.Ports, clock: HandedClock, restarted: bool
+) -> None:
+    """It would go to the editors again."""
+    deliver(folder, letter("Hello", sender=READER, subject="Hello"), f"editors@{DOMAIN}", READER)
+    app = inbound.app
+    looking = mailbox(inbound.effects, server.pop3, scheme="pop3")
+    looking.look()
+    (first,) = inbound.arrivals
+    clock.pass_(days=app.settings.keep_arrival_days + 1)
+    (mailbox(inbound.effects, server.pop3, scheme="pop3") if restarted else looking).look()
+    assert retention.run(app.database, app.settings, clock(), lambda _: False)["arrivals"] == 0
+    mailbox(inbound.effects, server.pop3, scheme="pop3").look()
+    assert [each.id for each in inbound.arrivals] == [first.id]
+    folder.delete_messages(folder.search())
+    folder.expunge()
+    looking.look()
+    clock.pass_(days=app.settings.keep_arrival_days + 1)
+    looking.look()
+    assert retention.run(app.database, app.settings, clock(), lambda _: False)["arrivals"] == 1
 
 
 def test_what_stays_is_not_fetched_again(inbound: Inbound, folder: IMAPClient, pop3_wire: dovecot.BreakingWire) -> None:

@@ -11,6 +11,7 @@ import pytest
 from mailer.delivery.states import DeliveryStatus
 from mailer.errors import MailerError
 from mailer.inbound import receiver as rules
+from mailer.inbound.incoming import Effect
 from mailer.inbound.receiver import Receiver
 from mailer.subscribers.states import SubscriptionStatus
 from tests.delivery.readers import Subscribe
@@ -127,6 +128,8 @@ async def test_a_bare_cr_or_lf_ends_nothing_and_the_mail_waits_for_a_person(
     assert arrival.reason == "its lines do not all end in CRLF"
     assert inbound.kept(arrival.id) == smuggled
     assert "its lines do not all end in CRLF" in caplog.text
+    assert inbound.effects.retry(arrival.id).effect is Effect.QUARANTINED
+    assert [each.reason for each in inbound.arrivals] == ["its lines do not all end in CRLF"]
 
 
 async def test_a_report_with_a_bare_lf_is_not_lost_and_does_nothing(
@@ -137,6 +140,9 @@ async def test_a_report_with_a_bare_lf_is_not_lost_and_does_nothing(
         for words in ("MAIL FROM:<>", f"RCPT TO:<{inbound.bounce_address(delivery_id)}>", "DATA"):
             await speaker.say(words)
         assert await speaker.say(UNKNOWN + b"\r\n.\r\n") == "250 2.0.0 quarantined"
+    (arrival,) = inbound.arrivals
+    assert arrival.id is not None
+    assert inbound.effects.retry(arrival.id).effect is Effect.QUARANTINED, "a retry does not forget why"
     assert inbound.delivery(delivery_id).status is DeliveryStatus.ACCEPTED
 
 

@@ -77,7 +77,8 @@ class Worker:
     async def run(self) -> None:
         """Registers, sends, and goes home. Whose lease was taken over begins anew, with nothing in hand.
 
-        Raises SecondWorker, DatabaseError or SchemaError at the start, MailerError where it cannot listen.
+        Raises SecondWorker, DatabaseError or SchemaError at the start, MailerError where it cannot listen. Later it
+        waits for a database that is away.
         """
         app = self._app
         app.database.check_schema()
@@ -86,20 +87,36 @@ class Worker:
             if self._ways_in:
                 await self._ways_in.start()
             try:
-                while await self._loses_its_lease():
+                worker_id: int | None = self._register()
+                while worker_id is not None and await self._loses_its_lease(worker_id):
                     log.error(
                         "this worker's lease lapsed and was taken over; it begins anew. Compare the clocks of the"
                         " machines if this happens again"
                     )
+                    worker_id = await self._register_again()
             finally:
                 if self._ways_in:
                     await self._ways_in.stop()
 
-    async def _loses_its_lease(self) -> bool:
-        """Sends under one lease. False where it was stopped."""
+    def _register(self) -> int:
         app = self._app
         with app.database.write() as session:
-            worker_id = workers.register(session, app.clock(), alone=app.database.is_sqlite)
+            return workers.register(session, app.clock(), alone=app.database.is_sqlite)
+
+    async def _register_again(self) -> int | None:
+        """As soon as the database is there. None where it was stopped before."""
+        while not self._stopped.is_set():
+            try:
+                return await asyncio.to_thread(self._register)
+            except DatabaseError as error:
+                log.error("database: %s", error, extra={"action": "register"})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), TICK.total_seconds())
+        return None
+
+    async def _loses_its_lease(self, worker_id: int) -> bool:
+        """Sends under one lease. False where it was stopped."""
+        app = self._app
         sender = self._sender = Sender(
             database=app.database,
             composer=Composer(app.settings, app.tokens, self._keys),

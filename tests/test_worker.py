@@ -11,11 +11,11 @@ from typing import Any
 
 import aiosmtplib
 import pytest
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from mailer import tables
 from mailer.app import App, assemble
-from mailer.database import Database
+from mailer.database import Database, DatabaseError
 from mailer.delivery import launch, workers
 from mailer.issues import issue as issues
 from mailer.issues.folder import read_folder
@@ -27,7 +27,7 @@ from mailer.subscribers import chain
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Consent, ConsentEvent, Issue, Message, Publication, Subscription, Translation
 from mailer.worker import Worker
-from tests.conftest import HandedClock
+from tests.conftest import HandedClock, PostgreSQL
 from tests.delivery.readers import Subscribe
 from tests.delivery.relay import ScriptedRelay
 
@@ -157,6 +157,65 @@ async def test_a_worker_whose_lease_was_taken_over_begins_anew(
         await until(lambda: status_of(app, issue_id) is IssueStatus.SENT)
     assert _workers(app) == 2
     assert len(scripted.taken["a@example.org"]) == 1
+
+
+@pytest.mark.postgresql
+async def test_a_worker_that_lost_its_lease_waits_for_a_database_that_is_away(
+    app: App,
+    publication: Publication,
+    clock: HandedClock,
+    scripted: ScriptedRelay,
+    subscribe: Subscribe,
+    postgresql: PostgreSQL,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subscribe("a@example.org")
+    app = assemble(on_disk(app.settings, scripted), clock)
+    register, tried = workers.register, list[bool]()
+
+    def away_at_first(session: Session, now: datetime, *, alone: bool) -> int:
+        tried.append(True)
+        if len(tried) == 1:
+            ours = session.connection().exec_driver_sql("SELECT pg_backend_pid()").scalar()
+            postgresql.execute(f"SELECT pg_terminate_backend({ours}, 5000)")
+        return register(session, now, alone=alone)
+
+    async with working(app):
+        await until(lambda: _workers(app) == 1)
+        monkeypatch.setattr(workers, "register", away_at_first)
+        with app.database.write() as session:
+            workers.take_over(session, clock() + workers.LEASE * 2)
+        issue_id = add_and_schedule(app, publication, clock())  # it notices when it claims
+        await until(lambda: status_of(app, issue_id) is IssueStatus.SENT)
+    assert len(tried) == 2
+    assert len(scripted.taken["a@example.org"]) == 1
+
+
+@pytest.mark.postgresql
+async def test_a_worker_that_waits_for_its_database_can_be_stopped(
+    app: App,
+    publication: Publication,
+    clock: HandedClock,
+    scripted: ScriptedRelay,
+    subscribe: Subscribe,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subscribe("a@example.org")
+    app = assemble(on_disk(app.settings, scripted), clock)
+    tried = list[bool]()
+
+    def away(*_: Any, **__: Any) -> int:
+        tried.append(True)
+        raise DatabaseError("the server is shutting down")
+
+    async with working(app):
+        await until(lambda: _workers(app) == 1)
+        monkeypatch.setattr(workers, "register", away)
+        with app.database.write() as session:
+            workers.take_over(session, clock() + workers.LEASE * 2)
+        add_and_schedule(app, publication, clock())
+        await until(lambda: bool(tried))
+    assert scripted.taken == {}
 
 
 def _workers(app: App) -> int:

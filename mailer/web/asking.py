@@ -95,6 +95,19 @@ def ask(app: App, challenges: Challenges, asking: Asking) -> Answer:
     return Answer(outcome=Outcome.RECEIVED)
 
 
+def ask_again(session: Session, app: App, reader: Address, network: str, act: Callable[[], None]) -> Answer:
+    """Another mail in place of one that is too old, counted as a request is. `act` queues it, unless the mailbox was
+    written to as often as it may be."""
+    now = app.clock()
+    measured = _shared(reader, network) | {Measure.ADDRESS: address.mailbox(reader)}
+    counted = limits.count(session, measured, _key(app), now)
+    if (full := _full(app, counted)) is not None:
+        return _later(full, now)
+    if counted[Measure.ADDRESS] <= app.settings.requests_per_address:
+        act()
+    return Answer(outcome=Outcome.RECEIVED)
+
+
 def stamp(app: App, now: datetime) -> str:
     """What a form of ours carries: when it was made."""
     return app.tokens.make(Purpose.FORM, int(now.timestamp()), expires=now + LATEST)
@@ -135,8 +148,12 @@ def even_after(took: float) -> float:
 
 
 def _measured(asking: Asking) -> dict[Measure, str]:
-    shared = {Measure.EVERYBODY: "", Measure.DOMAIN: asking.address.domain}
-    return shared | {Measure.NETWORK: asking.network} if asking.network else shared
+    return _shared(asking.address, asking.network)
+
+
+def _shared(reader: Address, network: str) -> dict[Measure, str]:
+    shared = {Measure.EVERYBODY: "", Measure.DOMAIN: reader.domain}
+    return shared | {Measure.NETWORK: network} if network else shared
 
 
 def _only(measured: Mapping[Measure, str], measure: Measure) -> dict[Measure, str]:

@@ -11,8 +11,9 @@ from mailer import links
 from mailer.issues import published
 from mailer.rendering.words import words
 from mailer.subscribers import address, subscription
-from mailer.subscribers.address import AddressError
+from mailer.subscribers.address import Address, AddressError
 from mailer.subscribers.subscription import COUNTS, Confirmation, Confirmed
+from mailer.tables import Subscriber
 from mailer.tokens import Purpose
 from mailer.web import asking, wording
 from mailer.web.altcha import HARDER, TRIES, encoded
@@ -175,20 +176,29 @@ def confirm(request: Request, link: TheMailedLink, fields: LenientFields) -> Res
 
 
 def _confirm_again(request: Request, link: MailedLink, session: Session, consent_id: int) -> Response:
-    """The same page whatever comes of it."""
-    settings = link.site.app.settings
-    asked = subscription.request_again(
-        session,
-        consent_id,
-        source="expired link",
-        network=reader_network(request, settings.trusted_proxies),
-        window=timedelta(minutes=settings.confirmation_window_minutes),
-        now=link.site.app.clock(),
-    )
-    link.queue(session, asked.owed)
+    """The same page whatever comes of it, where the form would give it too."""
+    app, settings = link.site.app, link.site.app.settings
+    network = reader_network(request, settings.trusted_proxies)
     standing = of_consent_id(session, consent_id)
     if standing is None:
         raise LinkProblem(link, "erased", None, 410)
+
+    def act() -> None:
+        asked = subscription.request_again(
+            session,
+            consent_id,
+            source="expired link",
+            network=network,
+            window=timedelta(minutes=settings.confirmation_window_minutes),
+            now=app.clock(),
+        )
+        link.queue(session, asked.owed)
+
+    reader = session.get_one(Subscriber, standing.subscription.subscriber_id)
+    known = Address(text=reader.address, ascii=None, domain=reader.domain)
+    answer = asking.ask_again(session, app, known, network, act)
+    if answer.outcome is Outcome.TOO_MANY:
+        return _too_many(link.site, standing.place, link.language(standing), answer)
     return link.page("check-mailbox.html", standing, minutes=settings.confirmation_window_minutes)
 
 

@@ -240,6 +240,34 @@ def test_tags_behind_a_name_do_not_make_another_address(
     assert len(ledger.mails()) == 5
 
 
+def test_an_expired_link_asks_no_oftener_than_the_form(
+    client: TestClient, app: App, publication: Publication, ledger: Ledger, clock: HandedClock
+) -> None:
+    client.post("/subscribe", data=form())
+    expired = ledger.confirm_path()
+    clock.pass_(hours=74)
+    pages = set[bytes]()
+    for _ in range(8):
+        pages.add(client.post(expired, data={"again": "yes"}).content)
+        clock.pass_(minutes=20)
+    assert (len(ledger.mails()), len(pages)) == (1 + app.settings.requests_per_address, 1)
+    before = ledger.acts()
+    assert client.post("/subscribe", data=form()).status_code == 200
+    assert ledger.acts() == before, "both are counted together"
+
+
+def test_an_expired_link_is_bound_by_what_its_network_may(
+    app: App, client: TestClient, publication: Publication, ledger: Ledger, clock: HandedClock
+) -> None:
+    client.post("/subscribe", data=form())
+    expired = ledger.confirm_path()
+    clock.pass_(hours=74)
+    bound = site(app, requests_per_network=1)
+    answers = [bound.post(expired, data={"again": "yes"}) for _ in range(2)]
+    assert [each.status_code for each in answers] == [200, 429]
+    assert int(answers[1].headers["retry-after"]) > 0
+
+
 def test_the_count_survives_a_restart_and_names_nobody(app: App, publication: Publication) -> None:
     site(app, requests_per_network=1).post("/subscribe", data=form())
     assert site(app, requests_per_network=1).post("/subscribe", data=form()).status_code == 429

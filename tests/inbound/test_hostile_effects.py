@@ -113,10 +113,13 @@ def test_a_mail_that_is_taken_again_twice_at_once_has_one_effect(
     inbound: Inbound, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (delivery_id,) = sent(READER)
-    letter = effects.Letter(
-        octets=report(UNKNOWN), road="receiver", recipient=inbound.bounce_address(delivery_id), sender="", flaw="odd"
-    )
-    number = inbound.effects.take(letter).arrival_id
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reports, "act", broken)
+        number = inbound.take(report(UNKNOWN), inbound.bounce_address(delivery_id)).arrival_id
 
     def retry(_: int) -> str:
         try:

@@ -1,6 +1,7 @@
 """A reader goes on at another address while an issue is going out: what still waits goes there."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 import sqlalchemy.orm
@@ -36,8 +37,13 @@ def follow_late(session: Session, ids: Sequence[int]) -> None:
 
 
 _old, _new = sa.orm.aliased(Subscription), sa.orm.aliased(Subscription)
+_PAIR: tuple[sa.ColumnElement[Any], ...] = (
+    col(_old.id).label("old"),
+    col(_new.id).label("new"),
+    col(Subscriber.domain).label("domain"),
+)
 _GONE_ON = (
-    sa.select(col(_old.id).label("old"), col(_new.id).label("new"), col(Subscriber.domain).label("domain"))
+    sa.select(*_PAIR)
     .select_from(DELIVERY)
     .join(_old, col(_old.id) == DELIVERY.c.subscription_id)
     .join(_new, col(_new.id) == col(_old.moved_to_id))

@@ -130,6 +130,7 @@ class Issue(SQLModel, table=True):
         None  #: when so much came back that it was paused: once, for whoever resumes it has looked
     )
     private: bool = False  #: only in its readers' mailboxes, never on the web
+    veiled_at: datetime | None = None  #: when it was last hidden by command, or shown again
 
 
 class Translation(SQLModel, table=True):

@@ -242,7 +242,7 @@ def unhide(slug: Slug, publication: PublicationOption = None) -> None:
 def _set_private(slug: str, publication: str | None, private: bool) -> None:
     app = installation()
     with app.database.write() as session:
-        issues.find(session, publications.find(session, publication), slug).private = private
+        issues.veil(issues.find(session, publications.find(session, publication), slug), private, app.clock())
 
 
 @commands.command("settle")

@@ -69,6 +69,12 @@ def add(session: Session, publication: Publication, source: "IssueSource", now: 
     return issue, is_new
 
 
+def veil(issue: Issue, private: bool, now: datetime) -> None:
+    """Takes an issue off the web, or shows it there. Lists of issues are changed from now on."""
+    if issue.private is not private:
+        issue.private, issue.veiled_at = private, now
+
+
 def _refuse_if_begun(issue: Issue) -> None:
     """A cancelled issue that had begun is in some mailboxes: its row says who has it, and must go on saying so."""
     if issue.status is IssueStatus.CANCELLED and issue.began_at:

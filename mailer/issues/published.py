@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
@@ -54,6 +54,16 @@ def weeks(
 def of_year(session: Session, publication: Publication, year: int) -> Sequence[Issue]:
     """The issues that began in a year, in whatever language, newest first."""
     return session.exec(_newest_first(of(publication).where(_began_in(year)))).all()
+
+
+def updated_at(session: Session, publication: Publication, language: str) -> datetime:
+    """When what can be read in `language` last became more or less. It never goes back, though the newest be hidden."""
+    shown = sa.case((col(Issue.private).is_(False), col(Issue.began_at)))
+    veiled = sa.case((col(Issue.veiled_at) > col(Issue.began_at), col(Issue.veiled_at)))
+    moments = sa.select(sa.func.max(shown), sa.func.max(veiled)).join(Translation)
+    wanted = moments.where(col(Issue.publication_id) == publication.id, col(Translation.language) == language, _READ)
+    found = session.execute(wanted).one()
+    return max((moment for moment in found if moment), default=publication.created_at)
 
 
 def years(session: Session, publication: Publication) -> dict[str, list[int]]:

@@ -139,7 +139,8 @@ def _picture(session: Session, issue: Issue, name: str) -> Response:
     found = None if "\0" in name else session.get(Picture, (issue.id, name))
     if found is None or found.media_type not in _PICTURES:
         raise HTTPException(404)
-    return Response(found.content, media_type=found.media_type, headers={"Cache-Control": "public, max-age=86400"})
+    # No longer than the pages, so that hiding takes effect; mails bring their pictures along and ask for none here.
+    return Response(found.content, media_type=found.media_type, headers={"Cache-Control": KEPT_FOR_A_MINUTE})
 
 
 def latest(session: Session, at: Place, language: str) -> Week | None:

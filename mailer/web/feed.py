@@ -11,7 +11,6 @@ from mailer.issues import published
 from mailer.rendering.words import words
 from mailer.tables import Issue
 from mailer.web.archive import place_of
-from mailer.web.fresh import http_date
 from mailer.web.pages import KEPT_FOR_A_MINUTE, READ, TheSite
 from mailer.web.place import Place
 from mailer.web.reading import Reading
@@ -43,6 +42,7 @@ def feed(publication: str, language: str, site: TheSite) -> Response:
         if not at.publication.archive:
             raise HTTPException(404)
         weeks = published.weeks(session, at.publication, language, limit=ENTRIES)
+        updated = published.updated_at(session, at.publication, language)
         readings = [(week.issue, site.readings.of(session, at, week.issue, language, host)) for week in weeks]
     entries = [
         Entry(
@@ -55,7 +55,6 @@ def feed(publication: str, language: str, site: TheSite) -> Response:
         for issue, reading in readings
         if reading
     ]
-    updated = max((moment for issue, _ in readings if (moment := issue.began_at)), default=at.publication.created_at)
     document = site.pages.render(
         "feed.xml",
         language,
@@ -74,7 +73,6 @@ def feed(publication: str, language: str, site: TheSite) -> Response:
         headers={
             "Cache-Control": KEPT_FOR_A_MINUTE,
             "Content-Language": language,
-            "Last-Modified": http_date(updated),
         },
     )
 

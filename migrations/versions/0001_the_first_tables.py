@@ -142,6 +142,7 @@ def upgrade() -> None:
         sa.Column("finished_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
         sa.Column("halted_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
         sa.Column("private", sa.Boolean(), nullable=False),
+        sa.Column("veiled_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
         sa.ForeignKeyConstraint(
             ["publication_id"], ["publication.id"], name=op.f("fk_issue_publication_id_publication")
         ),

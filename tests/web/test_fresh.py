@@ -4,7 +4,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from mailer.app import App
-from mailer.tables import Publication
+from mailer.issues import issue as issues
+from mailer.tables import Issue, Publication
+from tests.conftest import HandedClock
 from tests.web.conftest import AddIssue, Ledger, form
 
 ISSUE = "/belarus/en/issues/2019-04-15"
@@ -51,7 +53,23 @@ def test_what_is_a_readers_own_has_no_tag(client: TestClient, ledger: Ledger) ->
         assert "etag" not in client.get(path).headers
 
 
-@pytest.mark.parametrize("since", ["yesterday", "", "Fri, 99 Nov 2026 09:00:00 GMT", "Fri, 20 Nov 99999 09:00:00 GMT"])
-def test_a_senseless_time_is_passed_over(client: TestClient, add_issue: AddIssue, since: str) -> None:
+@pytest.mark.parametrize("path", PATHS[:3])
+def test_what_is_hidden_is_not_kept_longer_than_a_minute(
+    client: TestClient, add_issue: AddIssue, app: App, clock: HandedClock, path: str
+) -> None:
     add_issue()
-    assert client.get("/belarus/en/feed.atom", headers={"If-Modified-Since": since}).status_code == 200
+    first = client.get(path)
+    assert first.headers["cache-control"] == "public, max-age=60"
+    with app.database.write() as session:
+        issues.veil(session.get_one(Issue, 1), True, clock())
+    again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.headers["cache-control"]) == (404, "no-store")
+
+
+@pytest.mark.parametrize("since", ["yesterday", "Fri, 20 Nov 2026 09:00:00 GMT", "Fri, 20 Nov 99999 09:00:00 GMT"])
+def test_no_time_stands_for_the_page(client: TestClient, add_issue: AddIssue, since: str) -> None:
+    add_issue()
+    for path in (*PATHS, "/belarus/en/feed.atom"):
+        answer = client.get(path, headers={"If-Modified-Since": since})
+        assert answer.status_code == 200
+        assert "last-modified" not in answer.headers

@@ -1,6 +1,7 @@
 """Out: the unsubscribe link, the mail program's own button (RFC 8058), and the way back."""
 
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
@@ -12,7 +13,7 @@ from mailer.subscribers.subscription import can_restore, goes_on_as, publication
 from mailer.tables import Edition, PartingReason, Subscription
 from mailer.tokens import Purpose
 from mailer.web import wording
-from mailer.web.mailed import Act, MailedLink, TheMailedLink
+from mailer.web.mailed import Act, Answer, MailedLink, TheMailedLink
 from mailer.web.pages import HERE, READ, LenientFields
 from mailer.web.place import Standing, of_subscription_id
 
@@ -28,9 +29,11 @@ def ask_to_leave(link: TheMailedLink) -> Response:
     with link.site.app.database.read() as session:
         standing = _standing(session, link)
         if standing is None or standing.subscription.status is SubscriptionStatus.UNSUBSCRIBED:
-            return left_page(session, link, standing)
-        kept = others(session, standing.subscription)
-    return link.page("unsubscribe.html", standing, from_page=FROM_PAGE, others_read=kept)
+            answer = left_page(session, link, standing)
+        else:
+            kept = others(session, standing.subscription)
+            answer = partial(link.page, "unsubscribe.html", standing, from_page=FROM_PAGE, others_read=kept)
+    return answer()
 
 
 @router.post("/u/{token}")
@@ -42,17 +45,19 @@ def leave(request: Request, link: TheMailedLink, fields: LenientFields) -> Respo
     with link.site.app.database.write() as session:
         standing = _standing(session, link)
         if standing is None:
-            return left_page(session, link, None)
-        assert standing.subscription.id is not None
-        pressed = Act(
-            session=session,
-            request=request,
-            link=link,
-            fields=fields,
-            subscription_id=standing.subscription.id,
-            standing=standing,
-        )
-        return _ACTS.get(fields.get("act", "") if FROM_PAGE in fields else "", _leave)(pressed)
+            answer = left_page(session, link, None)
+        else:
+            assert standing.subscription.id is not None
+            pressed = Act(
+                session=session,
+                request=request,
+                link=link,
+                fields=fields,
+                subscription_id=standing.subscription.id,
+                standing=standing,
+            )
+            answer = _ACTS.get(fields.get("act", "") if FROM_PAGE in fields else "", _leave)(pressed)
+    return answer()
 
 
 def _standing(session: Session, link: MailedLink) -> Standing | None:
@@ -61,7 +66,7 @@ def _standing(session: Session, link: MailedLink) -> Standing | None:
     return of_subscription_id(session, goes_on_as(session, named))
 
 
-def _leave(act: Act) -> Response:
+def _leave(act: Act) -> Answer:
     by_page = FROM_PAGE in act.fields
     label = act.standing.edition.label if others(act.session, act.standing.subscription) else None
     subscription.leave(
@@ -75,7 +80,7 @@ def _leave(act: Act) -> Response:
     return left_page(act.session, act.link, act.standing)
 
 
-def leave_everything(act: Act) -> Response:
+def leave_everything(act: Act) -> Answer:
     """Every edition of the publication."""
     preferences.leave_everything(
         act.session,
@@ -101,16 +106,16 @@ def restore(act: Act) -> bool:
     return preferences.reader_of(act.session, act.subscription_id) is not None
 
 
-def _restore(act: Act) -> Response:
+def _restore(act: Act) -> Answer:
     if not restore(act):
         return left_page(act.session, act.link, act.standing)
     reader = preferences.reader_of(act.session, act.subscription_id)
     assert reader is not None
     read = [act.session.get_one(Edition, each.edition_id) for each in reader.read]
-    return act.link.page("restored.html", act.standing, editions=read)
+    return partial(act.link.page, "restored.html", act.standing, editions=read)
 
 
-def give_reason(act: Act) -> Response:
+def give_reason(act: Act) -> Answer:
     """Why the reader left, kept without who it was. Once, and never asked for again."""
     chosen, words = act.fields.get("reason", ""), act.fields.get("words", "").strip()
     given = bool(words or chosen in set(PartingReason))
@@ -120,22 +125,23 @@ def give_reason(act: Act) -> Response:
     return left_page(act.session, act.link, act.standing, thanks=given)
 
 
-_ACTS: dict[str, Callable[[Act], Response]] = {
+_ACTS: dict[str, Callable[[Act], Answer]] = {
     "everything": leave_everything,
     "undo": _restore,
     "reason": give_reason,
 }
 
 
-def left_page(session: Session, link: MailedLink, standing: Standing | None, *, thanks: bool = False) -> Response:
+def left_page(session: Session, link: MailedLink, standing: Standing | None, *, thanks: bool = False) -> Answer:
     """What somebody sees who has left: the way back, and what is read still. Providers, who know the unsubscribe link,
     see no way to anybody's data."""
     if standing is None:
-        return link.page("unsubscribed.html", None, thanks=False)
+        return partial(link.page, "unsubscribed.html", None, thanks=False)
     session.flush()
     subscription = standing.subscription
     has_left = subscription.status is SubscriptionStatus.UNSUBSCRIBED
-    return link.page(
+    return partial(
+        link.page,
         "unsubscribed.html",
         standing,
         thanks=thanks,

@@ -135,6 +135,10 @@ def _is_pending(standing: Standing | None) -> bool:
     return standing is not None and standing.subscription.status is SubscriptionStatus.PENDING
 
 
+Answer = Callable[[], Response]
+"""A page that is still to be made. What it shows is known, and nothing is locked any more when it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Act:
     """A button was pressed on the page behind a link, within the transaction of `session`."""

@@ -20,7 +20,7 @@ from mailer.tables import Edition, Subscriber
 from mailer.tokens import Purpose
 from mailer.web import leaving, wording
 from mailer.web.asking import evenly
-from mailer.web.mailed import Act, LinkProblem, MailedLink, TheMailedLink
+from mailer.web.mailed import Act, Answer, LinkProblem, MailedLink, TheMailedLink
 from mailer.web.pages import HERE, READ, TheFields
 from mailer.web.place import Standing, every_edition, of_subscription_id
 
@@ -47,7 +47,8 @@ def show(link: TheMailedLink) -> Response:
     """What the reader gets, and what can be changed about it."""
     with link.site.app.database.read() as session:
         subscription_id = link.read(session, Purpose.PREFERENCES, of_subscription_id)
-        return _page(session, link, subscription_id, Said())
+        answer = _page(session, link, subscription_id, Said())
+    return answer()
 
 
 @router.post("/p/{token}")
@@ -71,14 +72,15 @@ def _change(request: Request, link: MailedLink, fields: Mapping[str, str]) -> Re
             standing=standing,
         )
         done = _ACTS.get(fields.get("act", ""), _nothing)(act)
-        return done if isinstance(done, Response) else _page(session, link, subscription_id, done)
+        answer = _page(session, link, subscription_id, done) if isinstance(done, Said) else done
+    return answer()
 
 
 def _nothing(act: Act) -> Said:
     return Said()
 
 
-def _choose(act: Act) -> Said | Response:
+def _choose(act: Act) -> Said | Answer:
     place, session, now = act.standing.place, act.session, act.now
     reader = preferences.reader_of(session, act.subscription_id)
     if reader is None:
@@ -190,7 +192,7 @@ def _restore(act: Act) -> Said:
     return Said(changes=[act.words.gettext("Everything is as it was.")])
 
 
-_ACTS: dict[str, Callable[[Act], Said | Response]] = {
+_ACTS: dict[str, Callable[[Act], Said | Answer]] = {
     "choose": _choose,
     "pause": _pause,
     "resume": _resume,
@@ -229,7 +231,7 @@ class Choices:
     refusal: Refusal | None = None
 
 
-def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) -> Response:
+def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) -> Answer:
     standing = of_subscription_id(session, subscription_id)
     if standing is None:
         raise LinkProblem(link, "erased", None, 410)
@@ -254,7 +256,8 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
         wrong=said.wrong,
         refusal=said.refusal,
     )
-    return link.page(
+    return partial(
+        link.page,
         "preferences.html",
         standing,
         language=language,
@@ -269,7 +272,7 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
     )
 
 
-def _not_read(session: Session, link: MailedLink, standing: Standing) -> Response:
+def _not_read(session: Session, link: MailedLink, standing: Standing) -> Answer:
     """Nothing is read by this link: it was left, it went on at another address, or the address gets no mail."""
     subscriber = session.get(Subscriber, standing.subscription.subscriber_id)
     if subscriber is None:  # erased while we waited

@@ -26,12 +26,13 @@ from mailer.web.asking import Asking, Outcome, evenly
 from mailer.web.front import HONEYPOT, PROOF
 from mailer.web.languages import accepted
 from mailer.web.pages import NEVER_KEPT, READ, AcceptLanguage, Site, TheSite, clean
-from mailer.web.security import reader_network
+from mailer.web.security import other_site, reader_network
 
 router = APIRouter(prefix="/api")
 
 WORDING = "A request to /api/subscribe"
-"""What stands in the record in place of the words that the reader saw, which only the other site knows."""
+"""What stands in the record in place of the words that the reader saw: only the other site knows them, and what it
+said of them would be any stranger's text. The words of the confirm page, which are ours, follow."""
 
 _FIELDS = ("publication", "edition", "address", "language", HONEYPOT, PROOF)
 
@@ -121,6 +122,7 @@ def _subscribe(request: Request, site: Site, sent: Mapping[str, Any], accept_lan
         return _wrong_fields(site, spoken, wrong)
     language = asked or accepted(accept_language, at.languages)
     if not fields.get(HONEYPOT):
+        origin = other_site(request, site.app.settings.link_hosts)
         answer = asking.ask(
             site.app,
             site.challenges,
@@ -128,8 +130,8 @@ def _subscribe(request: Request, site: Site, sent: Mapping[str, Any], accept_lan
                 edition=edition,
                 address=reader,
                 language=language,
-                wording=WORDING,
-                source="api",
+                wording=f"{WORDING}, in the words of {origin}" if origin else WORDING,
+                source=f"api {origin}".strip(),
                 network=reader_network(request, site.app.settings.trusted_proxies),
                 proof=fields.get(PROOF, ""),
                 by_program=True,

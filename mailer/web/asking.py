@@ -113,6 +113,11 @@ def stamp(app: App, now: datetime) -> str:
     return app.tokens.make(Purpose.FORM, int(now.timestamp()), expires=now + LATEST)
 
 
+def is_stamped(app: App, stamp: str, now: datetime) -> bool:
+    """Whether a form was ours, so that its reader saw our words."""
+    return _made(app, stamp, now) is not None
+
+
 def is_pressed(app: App, network: str = "", domain: str = "") -> bool:
     """Whether more comes in than is ordinary: altogether, from this network, or for this receiving domain."""
     measured = {Measure.EVERYBODY: "", Measure.NETWORK: network, Measure.DOMAIN: domain}

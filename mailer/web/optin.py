@@ -23,7 +23,7 @@ from mailer.web.languages import accepted
 from mailer.web.mailed import AGAIN, LinkProblem, MailedLink, TheMailedLink
 from mailer.web.pages import HERE, READ, AcceptLanguage, LenientFields, Site, TheFields, TheSite
 from mailer.web.place import Place, Standing, of_consent_id, of_subscription
-from mailer.web.security import WITH_SCRIPT, reader_network
+from mailer.web.security import WITH_SCRIPT, other_site, reader_network
 
 router = APIRouter()
 
@@ -51,6 +51,10 @@ def _subscribe(request: Request, site: Site, fields: Mapping[str, str], accept_l
         return front_page(site, at, language, typed=fields, wrong={"edition": edition is None, "address": refusal})
     if fields.get(HONEYPOT):
         return _check_mailbox(site, at, language)
+    is_ours = asking.is_stamped(site.app, fields.get(STAMP, ""), site.app.clock())
+    if not is_ours or other_site(request, site.app.settings.link_hosts):
+        # The record says that our words were agreed to: who filled in another site's form sees them on the next page.
+        fields = {**fields, STAMP: "", PROOF: ""}
     asked = Asking(
         edition=edition,
         address=reader,

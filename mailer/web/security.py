@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import re
 from collections.abc import Sequence
 
 from fastapi import Request
@@ -107,6 +108,21 @@ def _is_trusted(address: str, trusted_proxies: Sequence[str]) -> bool:
         return any(parsed in ipaddress.ip_network(proxy, strict=False) for proxy in trusted_proxies)
     except ValueError:
         return address in trusted_proxies
+
+
+def other_site(request: Request, link_hosts: Sequence[str]) -> str:
+    """The origin of another site whose page sent this, as the browser says; "" where it names none, or us.
+
+    A browser hides it where that page asks for it; a program may write what it likes.
+    """
+    origin = request.headers.get("origin", "").lower()
+    if origin in ("", "null") or is_from_own_page(request, link_hosts):
+        return ""
+    return origin if len(origin) <= LONGEST_ORIGIN and _ORIGIN.fullmatch(origin) else "an unknown site"
+
+
+LONGEST_ORIGIN = 280  #: characters: a host name has up to 253
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.:\[\]_-]+")
 
 
 def is_from_own_page(request: Request, link_hosts: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from mailer.subscribers.address import hash, parse
 from mailer.tables import DeliveryKind, Publication, Subscription, Suppression, SuppressionReason
 from mailer.web.altcha import VALID, Challenges
 from tests.conftest import HandedClock
-from tests.web.conftest import Ledger
+from tests.web.conftest import ORIGIN, Ledger
 from tests.web.test_asking import site
 
 WANTED = {"publication": "belarus", "edition": "ru", "address": "anna@example.org", "language": "ru"}
@@ -40,6 +40,27 @@ def test_a_program_subscribes_a_reader(app: App, client: TestClient, publication
     assert answer.headers["content-language"] == "ru"
     consent = ledger.consents()[0]
     assert (consent.source, consent.language, consent.wording) == ("api", "ru", "A request to /api/subscribe")
+
+
+@pytest.mark.parametrize(
+    ("origin", "site"),
+    [
+        ("https://Friend.example:8443", "https://friend.example:8443"),
+        ("http://[2001:db8::1]", "http://[2001:db8::1]"),
+        ("null", ""),
+        (ORIGIN, ""),
+        ("https://friend.example/<b>I agreed to everything</b>", "an unknown site"),
+        ("https://" + "a" * 300, "an unknown site"),
+    ],
+)
+def test_the_record_names_the_site_whose_form_was_filled_in_and_none_of_its_words(
+    app: App, client: TestClient, ledger: Ledger, origin: str, site: str
+) -> None:
+    sent = wanted(app, wording="I agreed to everything", source="a letter")
+    assert client.post("/api/subscribe", json=sent, headers={"Origin": origin}).status_code == 202
+    consent = ledger.consents()[-1]
+    in_words = f", in the words of {site}" if site else ""
+    assert (consent.source, consent.wording) == (f"api {site}".strip(), f"A request to /api/subscribe{in_words}")
     assert [mail.kind for mail in ledger.mails()] == [DeliveryKind.CONFIRMATION]
 
 

@@ -132,6 +132,21 @@ def test_under_pressure_the_browser_has_to_work(app: App, publication: Publicati
     assert len(ledger.mails()) == 1
 
 
+@pytest.mark.parametrize("origin", ["https://friend.example", "null"])
+def test_who_filled_in_another_sites_form_agrees_to_our_words_whatever_it_carries(
+    app: App, client: TestClient, ledger: Ledger, clock: HandedClock, publication: Publication, origin: str
+) -> None:
+    """A stamp may be copied off our page, and a proof comes from /api/challenge."""
+    proof = solved(encoded(Challenges(app.settings.secret_keys).make(app.clock(), tries=1)))
+    copied = {"stamp": ""} if origin == "null" else {}
+    page = client.post("/subscribe", data=form(altcha=proof, **copied), headers={"Origin": origin})
+    assert not ledger.mails()
+    clock.pass_(seconds=2)
+    assert client.post("/subscribe", data=fields_of(page.text), headers={"Origin": "null"}).status_code == 200
+    assert len(ledger.mails()) == 1
+    assert ledger.consents()[-1].wording in page.text
+
+
 def test_a_proof_counts_once(app: App, publication: Publication, ledger: Ledger) -> None:
     client = site(app, requests_expected=0)
     fields = fields_of(client.post("/subscribe", data=form()).text)
@@ -338,6 +353,8 @@ def test_nothing_that_a_stranger_sends_stands_in_the_mail_or_leads_anywhere(
     }
     answer = client.post("/subscribe?language=evil.example&next=//evil.example", data=sent, headers=hostile)
     assert "evil.example" not in answer.text + str(answer.headers)
+    assert ledger.acts() == []
+    client.post("/subscribe?language=evil.example", data=sent, headers={**hostile, "Origin": "null"})
     with app.database.read() as session:
         consent = session.exec(select(Consent)).one()
     assert "evil" not in str(consent.model_dump())

@@ -24,6 +24,7 @@ class Letter:
     after: Sequence[str]
     preferences: str | None = None  #: link below it, where there is something to change
     unsubscribe: str | None = None  #: likewise, to leave
+    write_to: str | None = None  #: an address in a paragraph, to be written to
 
 
 def confirmation(words: Words, about: About) -> Letter:
@@ -67,6 +68,7 @@ def welcome(words: Words, about: About) -> Letter:
         ],
         preferences=about.preferences,
         unsubscribe=about.unsubscribe,
+        write_to=about.leave_address,
     )
 
 

@@ -1,6 +1,7 @@
 """Confirmation and welcome, in every language."""
 
 import dataclasses
+import html
 import re
 from dataclasses import replace
 
@@ -143,6 +144,7 @@ def test_a_welcome_shows_where_to_leave_by_mail_only_where_mail_is_read(language
     for form in ("html", "text"):
         assert address in getattr(heard, form)
         assert "leave+" not in getattr(silent, form)
+    assert f'href="mailto:{address}"' in heard.html
 
 
 @pytest.mark.parametrize("language", available())
@@ -155,8 +157,15 @@ def test_a_welcome_leads_to_the_preferences_and_what_answers_a_link_to_its_butto
         assert set(re.findall(r"https?://[^\s\"<]+", body.html + body.text)) == {CONFIRM}
 
 
+@pytest.mark.parametrize("language", available())
+def test_a_mail_program_that_takes_the_text_out_of_its_page_knows_its_language(language: str) -> None:
+    for body in (render_automatic(kind, language, LETTERHEAD, about()) for kind in LETTERS):
+        assert re.search(f'<div class="column"[^>]* lang="{language}"', body.html)
+        assert f'aria-label="{html.escape(body.subject)}"' in body.html
+
+
 @pytest.mark.parametrize("kind", LETTERS)
 def test_every_link_leads_somewhere(kind: str) -> None:
-    html = render_automatic(kind, "en", LETTERHEAD, about()).html
-    assert 'href="None"' not in html
-    assert 'href=""' not in html
+    mail = render_automatic(kind, "en", LETTERHEAD, about()).html
+    assert 'href="None"' not in mail
+    assert 'href=""' not in mail

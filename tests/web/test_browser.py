@@ -3,6 +3,7 @@
 Every page that is looked at fits its window, has one heading, and axe-core finds no barrier on it, in light and dark.
 """
 
+import dataclasses
 import os
 import re
 import shutil
@@ -16,11 +17,17 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 from sqlmodel import col, select
 
+from mailer.database import DatabaseError
+from mailer.rendering.automatic import render_automatic
+from mailer.rendering.letters import LETTERS
 from mailer.rendering.words import Words, words
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Consent, Issue, Subscriber, Subscription
 from mailer.tokens import Purpose
-from tests.web.house import House, Screen, Window, running
+from mailer.web.site import create_app
+from tests.rendering import test_automatic_mail
+from tests.web.conftest import TestClient
+from tests.web.house import House, Screen, Window, barriers, running
 
 pytestmark = [pytest.mark.browser, pytest.mark.sqlite]  # what differs by database is tested without a browser
 
@@ -243,6 +250,39 @@ def test_what_is_wrong_is_said_with_what_to_do(walk: Walk, monkeypatch: pytest.M
     window.goto(walk.front)
     window.page.locator("#address").fill("anna@example.org")
     window.press(_("Subscribe"), _("Please try again later"))
+
+
+def test_automatic_letters_fit_a_phone_and_are_without_barriers(window: Window) -> None:
+    about = dataclasses.replace(
+        test_automatic_mail.about(), by_reply=True, leave_address=f"leave+{'0' * 32}@example.org"
+    )
+    for number, kind in enumerate(LETTERS):
+        language = LANGUAGES[number % len(LANGUAGES)]
+        window.show(render_automatic(kind, language, test_automatic_mail.LETTERHEAD, about).html)
+        found = barriers(window.page, is_mail=True)
+        assert not found, "\n".join((kind, *found))
+
+
+@pytest.mark.parametrize("language", ["be"])
+def test_what_is_refused_looks_like_every_other_page(house: House, walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, client = walk._, TestClient(create_app(house.app), base_url=house.origin)
+
+    def broken(*_: object) -> None:
+        raise DatabaseError("broken")
+
+    known = {"headers": {"Accept-Language": walk.language}}
+    answers = [
+        client.post("/console/sign-in", headers={**known["headers"], "Origin": "https://evil.example"}),
+        client.post("/subscribe", data={"address": "x" * 100_000}, **known),
+        client.put("/subscribe", **known),
+        client.post("/subscribe", content=b"\xff", headers={**known["headers"], "Content-Type": "multipart/form-data"}),
+    ]
+    monkeypatch.setattr(house.app.database, "read", broken)
+    answers.append(client.get(f"/{house.slug}/{walk.language}"))
+    assert [answer.status_code for answer in answers] == [403, 413, 405, 400, 503]
+    for answer in answers:
+        assert '<html lang="be">' in answer.text
+        walk.window.serve(f"/refused/{answer.status_code}", answer.text, answer.status_code)
 
 
 @pytest.mark.parametrize("language", ["ru"])

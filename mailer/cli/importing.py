@@ -30,6 +30,9 @@ from mailer.subscribers.importing.table import DELIMITERS, Table, open_table
 from mailer.subscribers.importing.writing import Hand, ToAsk
 from mailer.tables import DeliveryKind, Edition, Publication
 
+EVIDENCE, SUPPRESSED = frozenset({"event", "wording", "request_id"}), frozenset({"address_hash", "suppression_reason"})
+"""Columns by which exports of our own are known that hold nobody who is to be subscribed."""
+
 SHOWN = 10
 """Rows that did not come in, listed where no report was asked for."""
 
@@ -71,6 +74,7 @@ def import_(
     """Bring readers in. Whoever left, was suppressed or was erased here stays out."""
     app = installation()
     table = open_table(file, encoding=encoding, delimiter=_delimiter(delimiter))
+    _refuse_those_who_left(table, mode)
     columns = columns_of(table, [Said.parse(each) for each in column or ()])
     with app.database.read() as session:
         row = publications.find(session, publication) if mode is not As.SUPPRESSED or publication else None
@@ -148,6 +152,7 @@ def _how(
         mode=mode,
         publication_id=publication.id if publication else None,
         publication=publication.slug if publication else "",
+        publications={each.slug: each.id for each in session.exec(select(Publication)) if each.id},
         editions=editions,
         edition=named(edition) if edition else editions[0] if len(editions) == 1 else None,
         named={words.strip(): named(code.strip()) for words, _, code in (each.rpartition("=") for each in names)},
@@ -155,6 +160,17 @@ def _how(
         note=note.strip(),
         key=app.settings.address_key.get_secret_value(),
     )
+
+
+def _refuse_those_who_left(table: Table, mode: As) -> None:
+    header = set(table.header)
+    if header >= EVIDENCE:
+        raise MailerError(
+            f"{table.path} is evidence of mailer's own: it is kept for proof and not read back, for it names those too"
+            " who have left. Bring readers in from mailer subscribers export, --as own."
+        )
+    if header >= SUPPRESSED and mode is not As.SUPPRESSED:
+        raise MailerError(f"{table.path} is a suppression list of mailer's own: bring it in --as suppressed.")
 
 
 def _check(how: How, columns: Columns) -> None:
@@ -171,7 +187,7 @@ def _check(how: How, columns: Columns) -> None:
 _MEANT = {
     As.CONFIRMED: "its readers read us at once",
     As.PENDING: "each reader gets a mail and is asked to confirm",
-    As.SUPPRESSED: "all its addresses get no mail from any publication",
+    As.SUPPRESSED: "its addresses get no mail from any publication, or none from that which a row names",
     As.OWN: "to the states that it tells, without any mail",
 }
 

@@ -116,12 +116,20 @@ def _narrowed(question: sa.Select[*tuple[Any, ...]], wanted: Wanted) -> sa.Selec
     return question if wanted.status is None else question.where(col(Subscription.status) == wanted.status)
 
 
-def _suppressed(_: Wanted) -> _Question:
+def _suppressed(wanted: Wanted) -> _Question:
+    """Of a publication: what holds for it, by itself or with all others."""
     columns = (
         *(Suppression.id, Suppression.address, Suppression.address_hash, Suppression.reason, Suppression.note),
         *(Suppression.added_at, Suppression.added_by),
     )
-    question: sa.Select[*tuple[Any, ...]] = sa.select(*map(col, columns)).where(col(Suppression.lifted_at).is_(None))
+    question: sa.Select[*tuple[Any, ...]] = (
+        sa.select(*map(col, columns), col(Publication.slug).label("publication"))
+        .outerjoin(Publication, col(Publication.id) == col(Suppression.publication_id))
+        .where(col(Suppression.lifted_at).is_(None))
+    )
+    if wanted.publication_id is not None:
+        of = col(Suppression.publication_id)
+        question = question.where(sa.or_(of.is_(None), of == wanted.publication_id))
     return question, col(Suppression.id)
 
 
@@ -171,7 +179,7 @@ COLUMNS: Mapping[tuple[What, Form], Mapping[str, Column]] = {
         "Tags": _of("edition"),
     },
     (What.SUPPRESSED, Form.OWN): {
-        **_same("address", "address_hash"),
+        **_same("address", "address_hash", "publication"),  # none: every publication
         "suppression_reason": _of("reason"),
         "suppression_note": _of("note"),
         **_same("added_at", "added_by"),

@@ -11,6 +11,8 @@ from mailer.subscribers.address import Address
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
 from mailer.tables import Consent, ConsentEvent, Subscriber, Subscription, Suppression, SuppressionReason
 
+LIFTED_BY_CONFIRMING = (SuppressionReason.UNREACHABLE, SuppressionReason.ERASED)
+
 
 def hold(session: Session, subscription_ids: Collection[int | None]) -> None:
     """Locks the readers of these subscriptions, in everybody's order, and before their deliveries, as a report does: so
@@ -67,8 +69,7 @@ def _is_listed(session: Session, address_hash: str, *, for_good: bool) -> bool:
 
 def _which(for_good: bool) -> list[sa.ColumnElement[bool]]:
     """Having been erased does not hold back who asks again: the hash is kept so that no list brings the reader back."""
-    lifted_by_confirming = (SuppressionReason.UNREACHABLE, SuppressionReason.ERASED)
-    return [col(Suppression.reason).not_in(lifted_by_confirming)] if for_good else []
+    return [col(Suppression.reason).not_in(LIFTED_BY_CONFIRMING)] if for_good else []
 
 
 def _add(

@@ -16,7 +16,7 @@ from bench.processes import ROOT
 from mailer.cli.shared import hashed, installation, parsed
 from mailer.database import Database
 from mailer.subscribers import suppression
-from mailer.tables import SuppressionReason
+from mailer.tables import Suppression, SuppressionReason
 from tests.cli.conftest import Type
 
 FILE = "Email,Status\nanna@far.example.org,\nleft@far.example.org,unsubscribed\n+x@far.example.org,\nnobody,\n"
@@ -116,10 +116,20 @@ def test_what_was_exported_is_read_back_to_the_same_state(ready: Type, tmp_path:
         )
         session.flush()
         session.connection().execute(sa.text("UPDATE suppression SET address = NULL WHERE reason = 'erased'"))
+        for_one = Suppression(
+            address_hash=hashed(app, parsed("one@far.example.org")),
+            address="one@far.example.org",
+            publication_id=1,
+            reason=SuppressionReason.COMPLAINT,
+            added_at=app.clock(),
+            added_by="mailer",
+        )
+        session.add(for_one)
     app.database.engine.dispose()
     assert ready("subscribers", "export", "readers.csv").status == 0
     assert ready("subscribers", "export", "list-of-suppressed.csv", "--what", "suppressed").status == 0
     before = state(ready)
+    assert {row["publication"] for row in before[1]} == {"", "belarus"}
     assert {row["status"] for row in before[0]} == {"confirmed", "pending", "unsubscribed", "suppressed"}
 
     (tmp_path / "mailer.db").rename(tmp_path / "before.db")
@@ -129,12 +139,24 @@ def test_what_was_exported_is_read_back_to_the_same_state(ready: Type, tmp_path:
     assert typed.status == 0, typed.err
     assert state(ready) == before
     assert ready("log", "--json").out == ""  # nobody is mailed for being brought back
-    for address in ("erased@far.example.org", "stranger@far.example.org"):
+    for address in ("erased@far.example.org", "stranger@far.example.org", "one@far.example.org"):
         (tmp_path / "more.csv").write_text(f"email\n{address}\n")
         again = ready(
             "subscribers", "import", "more.csv", "--as", "pending", "--edition", "en", "--yes", "--report", "-"
         )
         assert rows(again.out)[0]["fate"] == "kept-out"
+
+
+def test_no_export_of_those_who_left_becomes_a_list_of_readers(ready: Type) -> None:
+    ready("subscribers", "import", "list.csv", "--as", "confirmed", "--edition", "en", *EVIDENCE, "--yes")
+    ready("suppression", "add", "stranger@far.example.org")
+    for what, refused in (("consents", "confirmed pending suppressed own"), ("suppressed", "confirmed pending own")):
+        assert ready("subscribers", "export", f"{what}.csv", "--what", what).status == 0
+        for mode in refused.split():
+            typed = ready("subscribers", "import", f"{what}.csv", "--as", mode, "--edition", "en", *EVIDENCE, "--yes")
+            assert typed.status == 1
+            assert f"mailer: {what}.csv is {'evidence' if what == 'consents' else 'a suppression list'}" in typed.err
+    assert "--as own." in ready("subscribers", "import", "consents.csv", "--as", "confirmed", "--yes").err
 
 
 def state(ready: Type) -> tuple[list[dict[str, str]], list[dict[str, str]]]:

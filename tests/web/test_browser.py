@@ -16,6 +16,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 from sqlmodel import col, select
+from starlette.testclient import TestClient
 
 from mailer.database import DatabaseError
 from mailer.rendering.automatic import render_automatic
@@ -26,7 +27,6 @@ from mailer.tables import Consent, Issue, Subscriber, Subscription
 from mailer.tokens import Purpose
 from mailer.web.site import create_app
 from tests.rendering import test_automatic_mail
-from tests.web.conftest import TestClient
 from tests.web.house import House, Screen, Window, barriers, running
 
 pytestmark = [pytest.mark.browser, pytest.mark.sqlite]  # what differs by database is tested without a browser

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mailer.subscribers.address import Address
 from mailer.subscribers.importing.words import Word
 from mailer.subscribers.states import SubscriptionStatus
+from mailer.subscribers.suppression import LIFTED_BY_CONFIRMING
 from mailer.tables import SuppressionReason
 
 
@@ -81,6 +82,12 @@ class Item(NamedTuple):
     network: str
     reason: SuppressionReason
     note: str
+    publication_id: int | None = None  #: that a suppression holds for; None: every one
+
+    @property
+    def about(self) -> int:
+        """What a file speaks of once for each address: an edition; a publication's list, below 0; the list, 0."""
+        return self.edition_id or -(self.publication_id or 0)
 
 
 class Fated(NamedTuple):
@@ -108,13 +115,27 @@ class Standing:
 
     subscriber_id: int | None = None
     held: dict[int, Held] = field(default_factory=dict)  #: by edition
-    listed: SuppressionReason | None = None
-    lines: dict[int, int] = field(default_factory=dict)  #: edition, or 0 for the list -> the line that spoke of it
+    listed: SuppressionReason | None = None  #: for every publication
+    listed_for: dict[int, SuppressionReason] = field(default_factory=dict)  #: for one alone: its id -> why
+    lines: dict[int, int] = field(default_factory=dict)  #: Item.about -> the line that spoke of it
 
-    def suppress(self, reason: SuppressionReason) -> None:
+    def suppress(self, reason: SuppressionReason, publication_id: int | None = None) -> None:
+        if publication_id is not None:
+            self.listed_for[publication_id] = reason
+            return
         self.listed = reason
         for held in self.held.values():
             held.status = SubscriptionStatus.SUPPRESSED
+
+    @property
+    def held_back(self) -> SuppressionReason | None:
+        """Why it gets no mail of the publication that readers are brought into."""
+        return self.listed or next(iter(self.listed_for.values()), None)
+
+    def listed_as(self, publication_id: int | None) -> SuppressionReason | None:
+        """The stronger of the reasons why it gets no mail of this publication, of none: of any."""
+        alone = self.listed_for.get(publication_id) if publication_id is not None else None
+        return alone if self.listed is None or (alone and self.listed in LIFTED_BY_CONFIRMING) else self.listed
 
 
 _STATUS = {
@@ -132,6 +153,7 @@ _LISTED = {
     SuppressionReason.COMPLAINT: "it complained",
     SuppressionReason.OPERATOR: "it is on the suppression list",
     SuppressionReason.ERASED: "it was erased, and is to get no mail",
+    SuppressionReason.UNREACHABLE: "its mail came back for too long",
 }
 
 _ELSEWHERE = "the reader confirmed here; what the file says was elsewhere"
@@ -140,26 +162,34 @@ _ELSEWHERE = "the reader confirmed here; what the file says was elsewhere"
 def decide(standing: Standing, item: Item, how: As) -> Fated:
     """The fate of a row. Where it is one that changes something, `standing` is as it will be afterwards."""
     own = how is As.OWN  # each line speaks for its edition alone
-    before = standing.lines.get(item.edition_id)
+    before = standing.lines.get(item.about)
     held = standing.held.get(item.edition_id)
-    if before is not None and not (item.act is Act.LEAVE and (held is None or held.status not in _OUT)):
+    counts = item.act is Act.LEAVE and (held is None or held.status not in _OUT)
+    if before is not None and not counts and not _strengthens(standing, item, how):
         return _fated(item, Fate.REPEATED, f"as line {before}")
-    standing.lines.setdefault(item.edition_id, item.line)
+    standing.lines.setdefault(item.about, item.line)
     if item.act is Act.SUPPRESS:
         return _suppressed(standing, item, how)
-    if item.act in _JOINING and standing.listed:
-        return _fated(item, Fate.KEPT_OUT, _LISTED[standing.listed])
+    if item.act in _JOINING and (listed := standing.held_back):
+        return _fated(item, Fate.KEPT_OUT, _LISTED[listed])
     if item.act in _JOINING and (out := _out(standing, held, item.act, own)):
         return _fated(item, Fate.KEPT_OUT, out)
     return _moved(standing, held, item, own)
 
 
+def _strengthens(standing: Standing, item: Item, how: As) -> bool:
+    """Whether a confirmation would lift what it is listed for, and not what this list says."""
+    is_for_good = how is As.SUPPRESSED and item.reason not in LIFTED_BY_CONFIRMING
+    return is_for_good and standing.listed_as(item.publication_id) in LIFTED_BY_CONFIRMING
+
+
 def _suppressed(standing: Standing, item: Item, how: As) -> Fated:
-    if standing.listed:
-        return _fated(item, Fate.PRESENT, _LISTED[standing.listed])
+    listed = standing.listed_as(item.publication_id)
+    if listed and not _strengthens(standing, item, how):
+        return _fated(item, Fate.PRESENT, _LISTED[listed])
     if how is not As.SUPPRESSED and any(held.by_reader for held in standing.held.values()):
         return _fated(item, Fate.PRESENT, _ELSEWHERE)
-    standing.suppress(item.reason)
+    standing.suppress(item.reason, item.publication_id)
     return _fated(item, Fate.SUPPRESSED, item.note)
 
 
@@ -177,8 +207,8 @@ def _out(standing: Standing, held: Held | None, act: Act, own: bool) -> str:
 def _moved(standing: Standing, held: Held | None, item: Item, own: bool) -> Fated:
     status, fate = _STATUS[item.act]
     if held is None:
-        if item.act is Act.LEAVE and standing.listed and not own:
-            return _fated(item, Fate.PRESENT, _LISTED[standing.listed])
+        if item.act is Act.LEAVE and not own and (listed := standing.held_back):
+            return _fated(item, Fate.PRESENT, _LISTED[listed])
         standing.held[item.edition_id] = Held(status)
         return _fated(item, fate, "")
     if held.status is status or (item.act in _JOINING and held.status is SubscriptionStatus.CONFIRMED):

@@ -11,7 +11,7 @@ _RECALL = "SELECT edition, line, status FROM said WHERE address = ? ORDER BY edi
 
 
 class Memory:
-    """Which line spoke first of an address and an edition, and how they stand since then."""
+    """Which line spoke first of an address and an edition or list (Item.about), and how they stand since then."""
 
     def __init__(self) -> None:
         self._said = sqlite3.connect("", isolation_level=None)
@@ -31,8 +31,8 @@ class Memory:
             found = self._said.execute(_RECALL, (bytes.fromhex(address_hash),))
             for edition, line, status in found:
                 standing.lines[edition] = line
-                if status and edition == 0:
-                    standing.suppress(SuppressionReason(status))
+                if status and edition <= 0:
+                    standing.suppress(SuppressionReason(status), -edition or None)
                 elif status:
                     held = standing.held.setdefault(edition, Held(SubscriptionStatus(status)))
                     held.status = SubscriptionStatus(status)
@@ -47,5 +47,11 @@ def _rows(standings: Mapping[str, Standing]) -> Iterable[tuple[bytes, int, int, 
     for address_hash, standing in standings.items():
         key = bytes.fromhex(address_hash)
         for edition, line in standing.lines.items():
-            held = standing.held.get(edition)
-            yield key, edition, line, (standing.listed or "") if edition == 0 else held.status if held else ""
+            yield key, edition, line, _status(standing, edition) or ""
+
+
+def _status(standing: Standing, about: int) -> str | None:
+    if about <= 0:
+        return standing.listed_for.get(-about) if about else standing.listed
+    held = standing.held.get(about)
+    return held.status if held else None

@@ -39,6 +39,7 @@ class How:
     mode: As
     publication_id: int | None  #: None: all, for suppressed addresses
     publication: str = ""  #: slug
+    publications: Mapping[str, int] = field(default_factory=dict)  #: slug -> id, of those that a list may name
     editions: Sequence[Edition] = ()
     edition: Edition | None = None  #: for rows that name none
     named: Mapping[str, Edition] = field(default_factory=dict)  #: words for editions in this file
@@ -182,6 +183,7 @@ class Import:
             else "",
             reason=_reason(self._cell(row, Role.REASON), said),
             note=self._note(row, said),
+            publication_id=how.publications.get(publication) if how.mode is As.SUPPRESSED else None,
         )
 
     def _cell(self, row: Row, role: Role) -> str:
@@ -204,7 +206,11 @@ class Import:
 
     def _note(self, row: Row, said: Word) -> str:
         if self._how.mode is As.SUPPRESSED:
-            return self._cell(row, Role.NOTE) if Role.NOTE in self._columns else self._how.note
+            note = self._cell(row, Role.NOTE) if Role.NOTE in self._columns else self._how.note
+            named = self._cell(row, Role.PUBLICATION)
+            if named and named not in self._how.publications:  # rather for all than for none
+                note = f"{note} (for the publication {named[:50]!r}, which is not here)".strip()
+            return note
         return f"the file says: {said.said}" if said > Word.INACTIVE and self._how.mode is not As.OWN else ""
 
 

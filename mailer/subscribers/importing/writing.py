@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 
 from mailer.subscribers.importing.fates import Act, As, Fate, Held, Item, Standing
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
+from mailer.subscribers.suppression import LIFTED_BY_CONFIRMING
 from mailer.tables import Consent, ConsentEvent, Edition, Subscriber, Subscription, Suppression, metadata
 
 
@@ -42,16 +43,17 @@ CHANGING = frozenset({Fate.ADDED, Fate.ASKED, Fate.WAITING, Fate.LEFT, Fate.SUPP
 def standings(
     session: Session, items: Collection[Item], publication_id: int | None, how: As, *, lock: bool
 ) -> dict[str, Standing]:
-    """How the addresses stand in this publication; in none, only whether they are suppressed everywhere."""
+    """How the addresses stand in this publication; in none, only for what they are suppressed."""
     found = {item.hash: Standing() for item in items}
-    of_publication = col(Suppression.publication_id) == publication_id
-    listed = sa.select(col(Suppression.address_hash), col(Suppression.reason)).where(
+    of = col(Suppression.publication_id)
+    listed = sa.select(col(Suppression.address_hash), of, col(Suppression.reason)).where(
         col(Suppression.address_hash).in_(list(found)),
         col(Suppression.lifted_at).is_(None),
-        sa.or_(col(Suppression.publication_id).is_(None), of_publication),
+        sa.true() if how is As.SUPPRESSED else sa.or_(of.is_(None), of == publication_id),
     )
-    for address_hash, reason in session.execute(listed.order_by(col(Suppression.id))):
-        found[address_hash].listed = reason
+    weak_first = col(Suppression.reason).not_in(LIFTED_BY_CONFIRMING)
+    for address_hash, suppressed_in, reason in session.execute(listed.order_by(weak_first, col(Suppression.id))):
+        found[address_hash].suppress(reason, suppressed_in)
     readers = sa.select(col(Subscriber.id), col(Subscriber.address_hash)).where(
         col(Subscriber.address_hash).in_(list(found))
     )
@@ -264,11 +266,12 @@ def _to_ask(session: Session, asked: Sequence[tuple[Item, int]]) -> list[ToAsk]:
 def _list(
     session: Session, items: Sequence[Item], standings: Mapping[str, Standing], hand: Hand, now: datetime
 ) -> None:
-    """On the suppression list, for every publication; subscriptions end."""
+    """On the suppression list, for every publication or the one that is named; its subscriptions end."""
     rows = [
         {
             "address_hash": item.hash,
             "address": item.address.text if item.address else None,
+            "publication_id": item.publication_id,
             "reason": item.reason,
             "note": item.note[:500],
             "added_at": now,
@@ -277,9 +280,15 @@ def _list(
         for item in items
     ]
     _insert(session, Suppression, rows)
-    readers = [each for item in items if (each := standings[item.hash].subscriber_id) is not None]
-    if readers:
+    readers = defaultdict[int | None, list[int]](list)
+    for item in items:
+        if (subscriber_id := standings[item.hash].subscriber_id) is not None:
+            readers[item.publication_id].append(subscriber_id)
+    for publication_id, ids in readers.items():
         ending = sa.update(Subscription).where(
-            col(Subscription.subscriber_id).in_(readers), col(Subscription.status) != SubscriptionStatus.SUPPRESSED
+            col(Subscription.subscriber_id).in_(ids), col(Subscription.status) != SubscriptionStatus.SUPPRESSED
         )
+        if publication_id is not None:
+            editions = sa.select(col(Edition.id)).where(col(Edition.publication_id) == publication_id)
+            ending = ending.where(col(Subscription.edition_id).in_(editions))
         session.execute(ending.values(status=SubscriptionStatus.SUPPRESSED, changed_at=now))

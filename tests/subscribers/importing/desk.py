@@ -46,6 +46,7 @@ class Desk:
             mode=mode,
             publication_id=self._publication.id if mode is not As.SUPPRESSED else None,
             publication=self._publication.slug,
+            publications=self._publications(),
             editions=self.editions,
             edition=next((each for each in self.editions if each.code == edition), None),
             evidence=EVIDENCE,
@@ -63,6 +64,10 @@ class Desk:
         fates = [fated for some in work for fated in some]
         assert work.counts == Counter(fated.fate for fated in fates)
         return fates
+
+    def _publications(self) -> dict[str, int]:
+        with self.app.database.read() as session:
+            return {each.slug: each.id or 0 for each in session.exec(select(Publication))}
 
     @property
     def key(self) -> str:

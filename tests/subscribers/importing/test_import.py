@@ -146,6 +146,76 @@ def test_who_is_asked_can_confirm_and_needs_not_wait_for_the_mail_of_the_file(de
     assert desk.standing()["a@far.example.org", "en"] is CONFIRMED
 
 
+@pytest.fixture
+def hrodna(desk: Desk, publication: Publication) -> Publication:
+    """Another publication, with an edition of its own."""
+    with desk.app.database.write() as session:
+        other = Publication(
+            **{**publication.model_dump(), "id": None, "slug": "hrodna", "list_id": "hrodna.example.org"}
+        )
+        session.add(other)
+        session.flush()
+        session.add(Edition(publication_id=other.id or 0, code="en", label="EN", languages=["en"], position=9))
+    return other
+
+
+LIST = """address,publication,suppression_reason
+one@far.example.org,{},unreachable
+one@far.example.org,belarus,complaint
+one@far.example.org,belarus,bounce
+two@far.example.org,hrodna,operator
+gone@far.example.org,minsk,operator
+all@far.example.org,,operator
+all@far.example.org,hrodna,operator
+"""
+
+
+@pytest.mark.parametrize("first", ["belarus", ""])
+@pytest.mark.parametrize("batch", [1, 500])
+def test_a_suppression_holds_for_the_publication_that_the_list_names_and_for_good(
+    desk: Desk,
+    publication: Publication,
+    hrodna: Publication,
+    first: str,
+    batch: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(road, "BATCH", batch)
+    readers = ("one", "two", "gone", "all")
+    desk.bring("\n".join(f"{each}@far.example.org" for each in readers))
+    listed = LIST.format(first)
+    foreseen = desk.bring(listed, As.SUPPRESSED, dry=True)
+    assert desk.bring(listed, As.SUPPRESSED) == foreseen
+    new = Fate.SUPPRESSED
+    assert fates(foreseen) == [new, new, Fate.REPEATED, new, new, new, Fate.PRESENT]
+    assert set(fates(desk.bring(listed, As.SUPPRESSED))) == {Fate.PRESENT, Fate.REPEATED}
+    assert {address[:3] for (address, _), status in desk.standing().items() if status is CONFIRMED} == {"two"}
+    with desk.app.database.read() as session:
+        rows = {(row.address or "")[:3]: row for row in anything(session, Suppression)}
+        for_good = {
+            (each, of.slug): suppression.is_suppressed(
+                session, desk.hash(f"{each}@far.example.org"), of.id or 0, for_good=True
+            )
+            for each in readers
+            for of in (publication, hrodna)
+        }
+    assert [who for who, is_listed in for_good.items() if not is_listed] == [("one", "hrodna"), ("two", "belarus")]
+    assert "(for the publication 'minsk', which is not here)" in rows["gon"].note
+
+
+def test_who_is_listed_for_another_publication_comes_into_this_one(desk: Desk, hrodna: Publication) -> None:
+    desk.bring("address,publication\na@far.example.org,hrodna\nb@far.example.org,belarus\n", As.SUPPRESSED)
+    for mode in (As.CONFIRMED, As.PENDING, As.OWN):
+        found = desk.bring("a@far.example.org\nb@far.example.org\n", mode, dry=True)
+        assert [each.fate is Fate.KEPT_OUT for each in found] == [False, True]
+
+
+def test_whoever_gets_no_mail_because_it_came_back_too_long_stays_out(desk: Desk) -> None:
+    desk.bring("address,suppression_reason\na@far.example.org,unreachable\n", As.SUPPRESSED)
+    (fated,) = desk.bring("a@far.example.org\n")
+    assert (fated.fate, fated.reason) == (Fate.KEPT_OUT, "its mail came back for too long")
+
+
 @pytest.mark.parametrize("mode", [As.CONFIRMED, As.PENDING, As.OWN])
 def test_whoever_left_or_was_suppressed_or_erased_stays_out(desk: Desk, mode: As, clock: HandedClock) -> None:
     desk.bring("left@far.example.org\ndead@far.example.org\nlifted@far.example.org\n")

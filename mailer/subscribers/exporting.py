@@ -80,6 +80,7 @@ def _subscribers(wanted: Wanted) -> _Question:
             col(Subscription.language),
             col(Subscription.created_at),
             col(Subscription.changed_at),
+            col(Subscription.paused_until),
             *(col(each) for each in (Consent.event, Consent.at, Consent.wording, Consent.source, Consent.network)),
         )
         .join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
@@ -168,7 +169,7 @@ def _same(*names: str) -> Mapping[str, Column]:
 
 COLUMNS: Mapping[tuple[What, Form], Mapping[str, Column]] = {
     (What.SUBSCRIBERS, Form.OWN): {
-        **_same("address", "publication", "edition", "status", "language", "created_at", "changed_at"),
+        **_same("address", "publication", "edition", "status", "language", "created_at", "changed_at", "paused_until"),
         "network": lambda row: row["network"] or "",
         "evidence": _evidence,
     },

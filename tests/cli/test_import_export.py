@@ -125,10 +125,15 @@ def test_what_was_exported_is_read_back_to_the_same_state(ready: Type, tmp_path:
             added_by="mailer",
         )
         session.add(for_one)
+        pause = sa.text(
+            "UPDATE subscription SET paused_until = '2031-05-01 10:00:00.000000' WHERE status = 'confirmed'"
+        )
+        session.connection().execute(pause)
     app.database.engine.dispose()
     assert ready("subscribers", "export", "readers.csv").status == 0
     assert ready("subscribers", "export", "list-of-suppressed.csv", "--what", "suppressed").status == 0
     before = state(ready)
+    assert {row["paused_until"] for row in before[0]} == {"", "2031-05-01T10:00:00Z"}
     assert {row["publication"] for row in before[1]} == {"", "belarus"}
     assert {row["status"] for row in before[0]} == {"confirmed", "pending", "unsubscribed", "suppressed"}
 

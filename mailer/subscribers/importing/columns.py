@@ -19,6 +19,7 @@ class Role(enum.StrEnum):
     LANGUAGE = "language"
     STATUS = "status"  #: words
     RECEIVES = "receives"  #: yes or no
+    PAUSED = "paused"  #: until when no issue is wanted; of our own export
     LEFT = "left"  #: when the reader left; filled means that
     DEAD = "dead"  #: when its mail came back; filled means that
     SINCE = "since"  #: when consent was given
@@ -56,6 +57,7 @@ _NAMES: Mapping[Role, Sequence[str]] = {
         *("confirmtime", "confirmedat", "optintime", "subscribedat", "since", "createdat", "insertedat", "signupdate"),
         *("dateadded", "created", "joined", "датаподписки", "датападпіскі"),
     ),
+    Role.PAUSED: ("pauseduntil",),
     Role.NETWORK: ("network", "confirmip", "optinip", "ip", "ipaddress", "signupip"),
     Role.EVIDENCE: ("evidence", "consent", "согласие", "згода"),
     Role.REASON: ("suppressionreason", "reason"),

@@ -6,6 +6,7 @@ Whoever left, was suppressed or was erased here is not brought back by any file.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from mailer.subscribers.address import Address
@@ -82,6 +83,7 @@ class Item(NamedTuple):
     network: str
     reason: SuppressionReason
     note: str
+    paused_until: datetime | None = None  #: no issue before then
     publication_id: int | None = None  #: that a suppression holds for; None: every one
 
     @property

@@ -7,6 +7,7 @@ Between two transactions the next rows are read and checked, so that whoever els
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from functools import cached_property
 from itertools import islice
 
@@ -183,6 +184,7 @@ class Import:
             else "",
             reason=_reason(self._cell(row, Role.REASON), said),
             note=self._note(row, said),
+            paused_until=_moment(self._cell(row, Role.PAUSED)) if how.mode is As.OWN else None,
             publication_id=how.publications.get(publication) if how.mode is As.SUPPRESSED else None,
         )
 
@@ -244,6 +246,14 @@ def _reason(named: str, said: Word) -> SuppressionReason:
 def _language(named: str, edition: Edition | None) -> str:
     languages = edition.languages if edition else ["en"]
     return named.lower() if named.lower() in languages else languages[0]
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo and MINYEAR + 1 < moment.year < MAXYEAR else None
 
 
 def _is_hash(text: str) -> bool:

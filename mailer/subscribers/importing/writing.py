@@ -187,6 +187,7 @@ def _add(
             "language": item.language,
             "created_at": now,
             "changed_at": now,
+            "paused_until": item.paused_until,
         }
     _insert(session, Subscription, list(rows.values()))
     written = sa.select(col(Subscription.id), col(Subscription.subscriber_id), col(Subscription.edition_id)).where(

@@ -27,7 +27,7 @@ from mailer import publications
 from mailer.app import App, assemble
 from mailer.resources import example
 from mailer.settings import Settings
-from mailer.subscribers import address, subscription, suppression
+from mailer.subscribers import address, optin, subscription, suppression
 from mailer.tables import Edition, SuppressionReason
 from mailer.web import asking
 from mailer.web.site import create_app
@@ -110,7 +110,7 @@ def _prepare(app: App, edition: Edition, text: str, standing: str) -> None:
         if standing == "suppressed":
             suppression.list_address(session, reader, hashed, SuppressionReason.OPERATOR, note="", by="bench", now=then)
             return
-        asked = subscription.request(
+        asked = optin.request(
             session,
             edition=edition,
             address=reader,
@@ -121,9 +121,9 @@ def _prepare(app: App, edition: Edition, text: str, standing: str) -> None:
         )
         assert asked.owed is not None
         if standing in ("confirmed", "left"):
-            subscription.confirm(session, asked.owed.consent_id, **record)  # type: ignore[arg-type]
+            optin.confirm(session, asked.owed.consent_id, **record)  # type: ignore[arg-type]
         if standing == "left":
-            subscription_id = asked.owed.subscription.id
+            subscription_id = asked.owed.subscription_id
             assert subscription_id is not None
             subscription.leave(session, subscription_id, source="bench", network="", now=then)
 

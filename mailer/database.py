@@ -6,26 +6,39 @@ write lock at its start (BEGIN IMMEDIATE), because one that begins as a reader c
 """
 
 import contextlib
+import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from anyio import to_thread
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import DatabaseError as SqlDatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet
 from sqlmodel import Session
 
 from mailer.errors import MailerError
+from mailer.group_commit import GroupCommit
 from mailer.resources import resource
+
+T = TypeVar("T")
 
 BUSY_SECONDS = 10
 """How long a writer waits for another one, and how long PostgreSQL may take to answer a first call."""
 
+
+_WRITING = "BEGIN IMMEDIATE"
+
+LOOK_AGAIN = 0.0005
+"""Seconds until a writer looks again whether another process has left off."""
 
 CACHE_KILOBYTES = 4_000
 """Pages that an SQLite connection keeps: its own 2 MB do not hold a list of ten thousand suppressed addresses."""
@@ -58,8 +71,9 @@ class Database:
             raise DatabaseError(f"MAILER_DATABASE_URL: {error}.{hint}") from None
         except ArgumentError as error:
             raise DatabaseError(f"MAILER_DATABASE_URL: {error}.") from None
-        self._writing = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        self._writing = self.engine.execution_options(sqlite_begin=_WRITING)
         self._writer = threading.Lock()
+        self._group = GroupCommit(self.write, self._acting)
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -75,9 +89,23 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose changes are committed at the end, all of them, or none on any exception."""
+        assert not in_greenlet(), "the loop would wait for itself"
         with self._one_writer(), self._acting(self._writing) as session:
             yield session
             session.commit()
+
+    async def beside_others(self, work: Callable[[], T]) -> T:
+        """Runs `work`, which reads, and writes by `together` alone. On SQLite in the loop's thread, where looking
+        something up is quicker than another thread is woken; else in a thread of its own."""
+        return await (greenlet_spawn(work) if self.is_sqlite else to_thread.run_sync(work))
+
+    def together(self, act: Callable[[Session], T]) -> T:
+        """What `act` returns, in a session as that of `write`, once its changes are committed: beside others on SQLite
+        together with those who wait to write, too."""
+        if in_greenlet():
+            return self._group.carry_out(act)
+        with self.write() as session:
+            return act(session)
 
     @contextmanager
     def _one_writer(self) -> Iterator[None]:
@@ -99,7 +127,7 @@ class Database:
                 connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
 
     @contextmanager
-    def _acting(self, engine: sa.Engine) -> Iterator[Session]:
+    def _acting(self, engine: sa.Engine | sa.Connection) -> Iterator[Session]:
         try:
             with Session(engine, expire_on_commit=False) as session:
                 yield session
@@ -239,6 +267,27 @@ def _postgresql_engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
+def _begin_writing(connection: sa.Connection) -> None:
+    """Takes SQLite's one write lock. SQLite itself would look for it ever more seldom, up to ten times a second, and
+    who writes often would leave nothing to who waits."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        until = time.monotonic() + BUSY_SECONDS
+        while time.monotonic() < until:
+            try:
+                driver.execute(_WRITING)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    break
+                time.sleep(LOOK_AGAIN)
+            else:
+                return
+        connection.exec_driver_sql(_WRITING)  # which says what is wrong
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+
+
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -258,8 +307,16 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
+    @event.listens_for(engine, "reset")
+    def _reset(connection: Any, _record: Any, _state: Any) -> None:
+        if connection.in_transaction:  # a COMMIT that failed: SQLAlchemy takes it for the end, SQLite does not
+            connection.rollback()
+
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+        if connection.get_execution_options().get("sqlite_begin") is None:
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_writing(connection)
 
     return engine

@@ -90,6 +90,19 @@ def test_a_failed_transaction_changes_nothing(database: Database, publication: P
 
 
 @pytest.mark.sqlite
+def test_a_commit_that_is_refused_leaves_nothing_behind(database: Database, publication: Publication) -> None:
+    def fail() -> None:
+        with database.write() as session:
+            session.connection().exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+            session.add(Edition(publication_id=10**6, code="none", label="none", languages=["en"], position=1))
+
+    with pytest.raises(sa.exc.IntegrityError):
+        fail()
+    with database.write() as session:
+        assert "none" not in session.exec(select(Edition.code)).all()
+
+
+@pytest.mark.sqlite
 def test_writers_wait_for_each_other(database: Database, publication: Publication) -> None:
     def write(count: int) -> None:
         for _ in range(count):

@@ -17,7 +17,7 @@ from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.incoming import Effect, Kind
 from mailer.issues.states import IssueStatus
 from mailer.settings import Settings
-from mailer.subscribers import chain, subscription, suppression
+from mailer.subscribers import chain, optin, subscription, suppression
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import (
     AddressChange,
@@ -395,8 +395,8 @@ def requested(subscription_id: int, app: App) -> int:
 
 
 def confirm(session: Session, request: int, clock: HandedClock) -> None:
-    acted = subscription.confirm(session, request, wording="Yes.", source="link", network="", now=clock())
-    assert acted.outcome is subscription.Confirmation.DONE
+    acted = optin.confirm(session, request, wording="Yes.", source="link", network="", now=clock())
+    assert acted.outcome is optin.Confirmation.DONE
 
 
 def run_while(app: App, act: Callable[[Session], None]) -> dict[str, int]:

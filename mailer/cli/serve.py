@@ -1,9 +1,11 @@
-"""mailer serve: the pages, and the worker beside them."""
+"""mailer serve: the pages, and a worker in a process of its own beside them, so that neither waits for the other."""
 
 import asyncio
 import contextlib
+import gc
+import sys
 from collections.abc import Generator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -12,7 +14,6 @@ from mailer.app import App
 from mailer.cli.shared import installation, on_signals, run_loop, start_logging
 from mailer.errors import MailerError
 from mailer.web.site import create_app
-from mailer.worker import Worker
 
 
 def serve(
@@ -21,27 +22,35 @@ def serve(
     """Serve the web pages and send what is due, until Ctrl-C or SIGTERM."""
     app = installation()
     start_logging(app.settings.log_level)
-    run_loop(_serve(app, None if no_worker else Worker(app)))
+    if status := run_loop(_serve(app, with_worker=not no_worker)):
+        raise typer.Exit(status)
 
 
-async def _serve(app: App, worker: Worker | None) -> None:
+async def _serve(app: App, *, with_worker: bool) -> int:
+    """Returns the worker's exit status; what was wrong it has said itself."""
     server = web_server(app)
+    pages = asyncio.create_task(serve_pages(server, app.settings.listen))
+    worker = await _start_worker() if with_worker else None
+    parts: list[asyncio.Task[Any]] = [pages]
+    if worker:
+        parts.append(asyncio.create_task(worker.wait()))
 
     def stop() -> None:
         server.should_exit = True
-        if worker:
-            worker.stop()
+        if worker and worker.returncode is None:
+            worker.terminate()
 
     on_signals(stop)
-    tasks = [asyncio.create_task(serve_pages(server, app.settings.listen))]
-    if worker:
-        tasks.append(asyncio.create_task(worker.run()))
-    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     stop()  # one part has ended: so does the other
-    if rest:
-        await asyncio.wait(rest)
-    for task in (*done, *rest):
-        task.result()
+    await asyncio.wait(parts)
+    pages.result()
+    return (worker.returncode or 0) if worker else 0
+
+
+async def _start_worker() -> asyncio.subprocess.Process:
+    words = (sys.executable, "-m", "mailer", "worker", "--beside-pages")
+    return await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.PIPE)
 
 
 def web_server(app: App) -> uvicorn.Server:
@@ -61,6 +70,10 @@ def web_server(app: App) -> uvicorn.Server:
     return PageServer(config)
 
 
+SWITCH_SECONDS = 0.0005
+"""A tenth of Python's own: a thread that has the write lock of the database gets the interpreter back sooner."""
+
+
 class PageServer(uvicorn.Server):
     """uvicorn, but signals are ours."""
 
@@ -71,6 +84,8 @@ class PageServer(uvicorn.Server):
 
 async def serve_pages(server: uvicorn.Server, listen: str) -> None:
     """Runs the server. Raises MailerError where the address is taken."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.freeze()  # what is loaded by now stays
     try:
         await server.serve()
     except SystemExit:

@@ -1,14 +1,32 @@
 """mailer worker: sends, and loads nothing of the pages."""
 
+import os
+import sys
+import threading
+from typing import Annotated
+
+import typer
+
 from mailer.cli.shared import installation, on_signals, run_loop, start_logging
 from mailer.worker import Worker
 
 
-def worker() -> None:
+def worker(
+    beside_pages: Annotated[bool, typer.Option("--beside-pages", hidden=True)] = False,  # what mailer serve starts
+) -> None:
     """Send what is due, without web pages, until Ctrl-C or SIGTERM."""
+    if beside_pages:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     app = installation()
     start_logging(app.settings.log_level)
     run_loop(_work(Worker(app)))
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot say so, but its end of our input closes. What was on its way is uncertain then,
+    as when we are killed ourselves."""
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 async def _work(worker: Worker) -> None:

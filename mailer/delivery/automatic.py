@@ -8,33 +8,23 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from mailer.delivery.states import DeliveryStatus
-from mailer.tables import Delivery, DeliveryKind, Subscriber, Subscription
+from mailer.statement import Statement
+from mailer.subscribers.optin import Owed
+from mailer.tables import Delivery, DeliveryKind, metadata
 
 
-def queue(
-    session: Session,
-    kind: DeliveryKind,
-    *,
-    subscription: Subscription,
-    subscriber: Subscriber,
-    consent_id: int | None,
-    now: datetime,
-) -> Delivery:
-    """Queues one automatic mail for the reader, due at once. `consent_id` is the act it answers, where that is one that
-    counts: one mail an act."""
-    delivery = Delivery(
-        kind=kind,
-        edition_id=subscription.edition_id,
-        subscription_id=subscription.id,
-        consent_id=consent_id,
-        destination=subscriber.domain,
-        status=DeliveryStatus.QUEUED,
-        due_at=now,
-        queued_at=now,
-        changed_at=now,
+def queue(session: Session, owed: Owed | None, now: datetime) -> None:
+    """Queues the mail that an act calls for, due at once, in the act's own transaction: both are kept, or neither."""
+    if owed:
+        _QUEUE.count(session, **owed._asdict(), due_at=now, queued_at=now, changed_at=now)
+
+
+_QUEUE = Statement(
+    sa.insert(metadata.tables["delivery"]).values(
+        {name: sa.bindparam(name) for name in (*Owed._fields, "due_at", "queued_at", "changed_at")}
+        | {"status": DeliveryStatus.QUEUED, "attempts": 0}
     )
-    session.add(delivery)
-    return delivery
+)
 
 
 class Asked(NamedTuple):

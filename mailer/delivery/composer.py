@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 
 from sqlmodel import Session
 
@@ -41,7 +42,7 @@ class Recipe:
     edition: str  #: its label
     publication: Publication  #: as it was read, of no session any more
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same for mails that come out the same: who changes the publication gets new ones."""
         return repr((self.kind, self.language, self.edition, self.publication.model_dump()))
@@ -117,13 +118,19 @@ class Composer:
 
     def load(self, session: Session, claims: list[Claim]) -> list[Ready]:
         """Each claim with what its mail is made from, or with why it cannot be made."""
-        return [(claim, self._load(session, claim)) for claim in claims]
+        recipes = dict[tuple[DeliveryKind, str | None, int], Recipe]()
+        return [(claim, self._load(session, claim, recipes)) for claim in claims]
 
-    def _load(self, session: Session, claim: Claim) -> Made | Recipe | Forwarding | MailerError:
+    def _load(
+        self, session: Session, claim: Claim, recipes: dict[tuple[DeliveryKind, str | None, int], Recipe]
+    ) -> Made | Recipe | Forwarding | MailerError:
         if claim.kind is DeliveryKind.FORWARD:
             return _forwarding(session, claim)
         if claim.message_id is None:
-            return _recipe(session, claim)
+            named = claim.kind, claim.language, claim.edition_id
+            if named not in recipes:
+                recipes[named] = _recipe(session, claim)
+            return recipes[named]
         made = self._made.get(claim.message_id)
         try:
             return made or self._keep(

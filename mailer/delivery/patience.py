@@ -19,7 +19,7 @@ from mailer.delivery import automatic
 from mailer.delivery.reply import Meaning, Reply, Stage, meaning
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.incoming import Category, Effect
-from mailer.subscribers import subscription, suppression
+from mailer.subscribers import optin, suppression
 from mailer.tables import (
     Arrival,
     Attempt,
@@ -166,16 +166,9 @@ def _was_asked(session: Session, reader: Subscriber, *, since: datetime) -> bool
 
 
 def _ask(session: Session, subscription_id: int, now: datetime) -> None:
-    owed = subscription.ask_again(session, subscription_id, now)
+    owed = optin.ask_again(session, subscription_id, now)
     if owed:
-        automatic.queue(
-            session,
-            owed.kind,
-            subscription=owed.subscription,
-            subscriber=owed.subscriber,
-            consent_id=owed.consent_id,
-            now=now,
-        )
+        automatic.queue(session, owed, now)
         log.info("subscription %d: mails keep failing, the reader is asked", subscription_id)
 
 

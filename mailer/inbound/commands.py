@@ -11,10 +11,10 @@ from mailer.inbound.done import Done, Unclear
 from mailer.inbound.incoming import Effect
 from mailer.inbound.mime import Message
 from mailer.rendering.question import question
-from mailer.subscribers import subscription
+from mailer.subscribers import optin, subscription
 from mailer.subscribers.address import Address, same
+from mailer.subscribers.optin import Confirmation, Owed
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.subscribers.subscription import Confirmation, Owed
 from mailer.tables import Delivery, DeliveryKind, Edition, Publication, Subscriber, Subscription
 
 SOURCE = "mail"
@@ -46,9 +46,10 @@ _REASONS = {
 def confirm(session: Session, consent_id: int, reply: Message, author: Address | None, now: datetime) -> Done:
     """The same as the button behind the confirm link, where the reader says yes. The wording is that of the mail that
     was replied to. Raises Unclear."""
-    asked = subscription.foresee(session, consent_id).subscription
+    named = optin.foresee(session, consent_id).subscription_id
     wording = ""
-    if asked is not None:
+    if named is not None:
+        asked = session.get_one(Subscription, named)
         reader = session.get_one(Subscriber, asked.subscriber_id)
         if author is None or not same(author.text, reader.address):
             raise Unclear("it replies to a confirmation, but from another address")
@@ -57,9 +58,9 @@ def confirm(session: Session, consent_id: int, reply: Message, author: Address |
         edition = session.get_one(Edition, asked.edition_id)
         publication = session.get_one(Publication, edition.publication_id)
         wording = " ".join(question(asked.language, publication.names, edition.label))
-    confirmed = subscription.confirm(session, consent_id, wording=wording, source=SOURCE, network="", now=now)
-    _queue(session, confirmed.owed, now)
-    effect = Effect.CONFIRMED if confirmed.outcome in subscription.COUNTS else Effect.NOTHING
+    confirmed = optin.confirm(session, consent_id, wording=wording, source=SOURCE, network="", now=now)
+    automatic.queue(session, confirmed.owed, now)
+    effect = Effect.CONFIRMED if confirmed.outcome in optin.COUNTS else Effect.NOTHING
     return Done(effect=effect, reason=_REASONS[confirmed.outcome], queued=confirmed.owed is not None)
 
 
@@ -74,7 +75,7 @@ def subscribe(session: Session, to: Ours, author: Address, address_hash: str, wi
         raise Unclear("it asks for a publication or an edition that there is not")
     if _was_answered(session, address_hash, window, now):
         return Done(effect=Effect.NOTHING, reason=_ANSWERED)
-    requested = subscription.request(
+    requested = optin.request(
         session,
         edition=edition,
         address=author,
@@ -86,7 +87,7 @@ def subscribe(session: Session, to: Ours, author: Address, address_hash: str, wi
         window=window,
         now=now,
     )
-    _queue(session, requested.owed, now)
+    automatic.queue(session, requested.owed, now)
     if requested.owed is None:
         return Done(effect=Effect.NOTHING, reason=_ANSWERED)
     return Done(effect=Effect.REQUESTED, reason=f"a subscription to {to.edition} was asked for", queued=True)
@@ -119,7 +120,9 @@ def ask_to_leave(
         return Done(effect=Effect.NOTHING, reason="it asks to leave, but the address reads nothing here")
     if _was_answered(session, address_hash, window, now):
         return Done(effect=Effect.NOTHING, reason=_ANSWERED)
-    automatic.queue(session, DeliveryKind.GOODBYE, subscription=subscribed, subscriber=reader, consent_id=None, now=now)
+    assert subscribed.id is not None
+    owed = Owed(DeliveryKind.GOODBYE, subscribed.id, subscribed.edition_id, reader.domain)
+    automatic.queue(session, owed, now)
     return Done(
         effect=Effect.REQUESTED, reason="the reader asked to leave, and is asked whether it was they", queued=True
     )
@@ -136,15 +139,3 @@ def _was_answered(session: Session, address_hash: str, window: timedelta, now: d
         .where(Subscriber.address_hash == address_hash, col(Delivery.issue_id).is_(None), Delivery.queued_at > since)
     ).all()
     return len(written) >= ANSWERS_AN_HOUR or any(each > now - window for each in written)
-
-
-def _queue(session: Session, owed: Owed | None, now: datetime) -> None:
-    if owed:
-        automatic.queue(
-            session,
-            owed.kind,
-            subscription=owed.subscription,
-            subscriber=owed.subscriber,
-            consent_id=owed.consent_id,
-            now=now,
-        )

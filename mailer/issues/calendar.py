@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apscheduler.triggers.cron import CronTrigger
@@ -44,6 +45,7 @@ def _zone(time_zone: str) -> ZoneInfo:
         raise SlotError(f"There is no time zone {time_zone!r}. Write it as in Europe/Minsk.") from None
 
 
+@lru_cache
 def _trigger(cron: str) -> CronTrigger:
     fields = cron.lower().split()
     mend = "Write five fields, minute hour day month weekday, such as 0 9 * * mon"

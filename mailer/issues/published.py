@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from mailer.issues.states import IssueStatus
+from mailer.statement import Statement, is_one_of
 from mailer.tables import Commentary, Issue, Publication, Translation
 
 _READ = sa.or_(
-    col(Issue.status).in_((IssueStatus.SENDING, IssueStatus.PAUSED, IssueStatus.SENT)),
+    is_one_of(col(Issue.status), (IssueStatus.SENDING, IssueStatus.PAUSED, IssueStatus.SENT)),
     sa.and_(col(Issue.status) == IssueStatus.CANCELLED, col(Issue.began_at).is_not(None)),
 )
 """Issues that some reader has: a cancelled one too, if it had begun to go out."""
@@ -49,6 +51,34 @@ def weeks(
     found = session.exec(_newest_first(wanted).limit(limit)).all()
     headlines = commentaries(session, [issue.id for issue in found], language)
     return [Week(issue=issue, commentaries=headlines.get(issue.id, ())) for issue in found]
+
+
+class Latest(NamedTuple):
+    """The newest issue that can be read in a language."""
+
+    slug: str
+    first_day: date
+    last_day: date
+
+
+def latest(session: Session, publication: Publication, language: str) -> Latest | None:
+    """None where there is none, or where the publication shows none."""
+    found = _LATEST.first(session, publication_id=publication.id, language=language) if publication.archive else None
+    return Latest._make(found) if found else None
+
+
+_LATEST = Statement(
+    sa.select(col(Issue.slug), col(Issue.first_day), col(Issue.last_day))
+    .join(Translation)
+    .where(
+        col(Issue.publication_id) == sa.bindparam("publication_id"),
+        col(Translation.language) == sa.bindparam("language"),
+        _READ,
+        col(Issue.private).is_(False),
+    )
+    .order_by(col(Issue.first_day).desc(), col(Issue.id).desc())
+    .limit(1)
+)
 
 
 def of_year(session: Session, publication: Publication, year: int) -> Sequence[Issue]:

@@ -8,16 +8,14 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
+from mailer.subscribers.optin import Owed
 from mailer.subscribers.subscription import publication_of, row_of, was_written_to
 from mailer.subscribers.suppression import is_suppressed
-from mailer.tables import DeliveryKind, Subscriber, Subscription
-
-Asking = tuple[Subscription, Subscriber]
+from mailer.tables import DeliveryKind
 
 
-def may_ask(session: Session, subscription_id: int, *, window: timedelta, now: datetime) -> Asking | None:
-    """Somebody with a link that names this subscription wants it, whatever became of the subscription: the letter
-    is to be queued for whom this returns.
+def ask(session: Session, subscription_id: int, *, window: timedelta, now: datetime) -> Owed | None:
+    """Somebody with a link that names this subscription wants it, whatever became of the subscription.
 
     None where nobody is known any more, to a suppressed address, and within `window` of the last such letter.
     """
@@ -27,6 +25,6 @@ def may_ask(session: Session, subscription_id: int, *, window: timedelta, now: d
     subscription, subscriber = row
     if is_suppressed(session, subscriber.address_hash, publication_of(session, subscription)):
         return None
-    if was_written_to(session, subscriber, since=now - window, now=now, kinds=(DeliveryKind.MY_DATA,)):
+    if was_written_to(session, subscription.subscriber_id, since=now - window, now=now, kinds=(DeliveryKind.MY_DATA,)):
         return None
-    return subscription, subscriber
+    return Owed(DeliveryKind.MY_DATA, subscription_id, subscription.edition_id, subscriber.domain)

@@ -10,12 +10,13 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
-from mailer.tables import Counted
+from mailer.statement import Statement
+from mailer.tables import Counted, metadata
 
 
 class Measure(enum.StrEnum):
@@ -49,24 +50,19 @@ def window_end(measure: Measure, now: datetime) -> datetime:
 
 def seen(session: Session, measured: Mapping[Measure, str], key: str, now: datetime) -> dict[Measure, int]:
     """How often each was counted in the current window. `key`: the secret of the hashes."""
-    keys = {_key(measure, value, key, now): measure for measure, value in measured.items()}
-    found = session.exec(select(Counted.key, Counted.number).where(col(Counted.key).in_(keys)))
-    return dict.fromkeys(measured, 0) | {keys[name]: number for name, number in found}
+    found = {measure: _SEEN.first(session, key=_key(measure, value, key, now)) for measure, value in measured.items()}
+    return {measure: row[0] if row else 0 for measure, row in found.items()}
 
 
 def count(session: Session, measured: Mapping[Measure, str], key: str, now: datetime) -> dict[Measure, int]:
     """Counts each once more. Returns the new numbers: exact, also where others count at the same time."""
-    if not measured:
-        return {}
     keys = {_key(measure, value, key, now): measure for measure, value in measured.items()}
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    rows = [  # in one order for everybody, so that two transactions never wait for each other
-        {"key": name, "number": 1, "until": window_end(measure, now)} for name, measure in sorted(keys.items())
-    ]
-    counting = insert(Counted).values(rows)
-    counting = counting.on_conflict_do_update(index_elements=["key"], set_={"number": col(Counted.number) + 1})
-    found = session.connection().execute(counting.returning(col(Counted.key), col(Counted.number)))
-    return {keys[name]: number for name, number in found}
+    counted = {}
+    for name, measure in sorted(keys.items()):  # in one order for everybody: two transactions never wait for each other
+        row = _COUNT.first(session, key=name, number=1, until=window_end(measure, now))
+        assert row is not None
+        counted[measure] = int(row[0])
+    return counted
 
 
 def forget(session: Session, now: datetime) -> None:
@@ -78,3 +74,16 @@ def _key(measure: Measure, value: str, key: str, now: datetime) -> str:
     window = "" if measure is Measure.PROOF else window_end(measure, now).isoformat()
     counted = "\0".join(("mailer limit", measure, window, value))
     return hmac.digest(key.encode(), counted.encode(), hashlib.sha256).hex()[:32]
+
+
+_COUNTED = metadata.tables["counted"]
+_SEEN = Statement(sa.select(_COUNTED.c.number).where(_COUNTED.c.key == sa.bindparam("key")))
+
+
+def _counting(insert: Any) -> Any:
+    once = insert(_COUNTED).values({name: sa.bindparam(name) for name in ("key", "number", "until")})
+    more = once.on_conflict_do_update(index_elements=["key"], set_={"number": _COUNTED.c.number + 1})
+    return more.returning(_COUNTED.c.number)
+
+
+_COUNT = Statement(_counting)

@@ -15,13 +15,12 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from mailer.subscribers.address import Address
+from mailer.subscribers.optin import Owed, Requested
 from mailer.subscribers.preferences import Reader, reader_of
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus
 from mailer.subscribers.subscription import (
     ENDED,
     UNDO,
-    Owed,
-    Requested,
     bring_back,
     end,
     goes_on_as,
@@ -78,7 +77,7 @@ def ask(
     if is_suppressed(session, address_hash, edition.publication_id):
         return Requested(owed=None)
     subscriber = subscriber_of(session, address, address_hash, now)
-    if was_written_to(session, subscriber, since=now - window, now=now):
+    if was_written_to(session, id_of(subscriber), since=now - window, now=now):
         return Requested(owed=None)
     language = _asking(reader, subscription_id).language
     new = reading_of(session, subscriber, edition, language, now)
@@ -90,8 +89,8 @@ def ask(
     old = id_of(_asking(reader, subscription_id))
     session.add(AddressChange(request_id=id_of(consent), subscription_id=old, asked_at=now))
     session.flush()
-    kind = DeliveryKind.NEW_ADDRESS
-    return Requested(owed=Owed(kind=kind, subscription=new, subscriber=subscriber, consent_id=id_of(consent)))
+    owed = Owed(DeliveryKind.NEW_ADDRESS, id_of(new), new.edition_id, subscriber.domain, id_of(consent))
+    return Requested(owed=owed)
 
 
 def _asking(reader: Reader, subscription_id: int) -> Subscription:
@@ -195,12 +194,8 @@ def confirm(
     asked.done_at = now
     session.flush()
     named = _asking_of(told, asked.subscription_id)
-    owed = Owed(
-        kind=DeliveryKind.OLD_ADDRESS,
-        subscription=session.get_one(Subscription, named),
-        subscriber=reader.subscriber,
-        consent_id=id_of(told[named]),
-    )
+    edition_id = session.get_one(Subscription, named).edition_id
+    owed = Owed(DeliveryKind.OLD_ADDRESS, named, edition_id, reader.subscriber.domain, id_of(told[named]))
     return Moved(outcome=Move.DONE, subscription=new, owed=owed, pairs=pairs, domain=subscriber.domain)
 
 

@@ -46,7 +46,7 @@ TRANSITIONS: Mapping[tuple[SubscriptionStatus, SubscriptionEvent], SubscriptionS
         (_S.UNSUBSCRIBED, _E.SUPPRESS): _S.SUPPRESSED,
         (_S.UNSUBSCRIBED, _E.CHOOSE): _S.CONFIRMED,
         (_S.UNSUBSCRIBED, _E.RESTORE): _S.CONFIRMED,
-        (_S.SUPPRESSED, _E.REQUEST): _S.PENDING,  # only after the suppression was lifted; see subscription.request
+        (_S.SUPPRESSED, _E.REQUEST): _S.PENDING,  # only after the suppression was lifted; see optin.request
         (_S.SUPPRESSED, _E.LEAVE): _S.UNSUBSCRIBED,
         (_S.SUPPRESSED, _E.SUPPRESS): _S.SUPPRESSED,
         (_S.SUPPRESSED, _E.CHOOSE): _S.CONFIRMED,  # likewise

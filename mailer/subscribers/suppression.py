@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from mailer.statement import Statement
 from mailer.subscribers import chain
 from mailer.subscribers.address import Address
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
@@ -69,7 +71,7 @@ def _is_listed(session: Session, address_hash: str, *, for_good: bool) -> bool:
 
 def _which(for_good: bool) -> list[sa.ColumnElement[bool]]:
     """Having been erased does not hold back who asks again: the hash is kept so that no list brings the reader back."""
-    return [col(Suppression.reason).not_in(LIFTED_BY_CONFIRMING)] if for_good else []
+    return [col(Suppression.reason) != reason for reason in LIFTED_BY_CONFIRMING] if for_good else []
 
 
 def _add(
@@ -144,12 +146,26 @@ def _was_never_confirmed(session: Session, subscriber: Subscriber) -> bool:
     return statuses <= {SubscriptionStatus.PENDING} and session.exec(confirmations).first() is None
 
 
-def is_suppressed(session: Session, address_hash: str, publication_id: int, *, for_good: bool = False) -> bool:
-    """Whether mail of this publication to this address is held back; `for_good`: by what no confirmation lifts."""
-    listed = select(Suppression.id).where(
-        Suppression.address_hash == address_hash,
+def holds_back(address_hash: Any, publication_id: Any, *, for_good: bool) -> sa.ColumnElement[bool]:
+    """Entries that keep mail of this publication from this address; `for_good`: those that no confirmation lifts."""
+    return sa.and_(
+        col(Suppression.address_hash) == address_hash,
         col(Suppression.lifted_at).is_(None),
         sa.or_(col(Suppression.publication_id).is_(None), col(Suppression.publication_id) == publication_id),
         *_which(for_good),
     )
-    return session.exec(listed).first() is not None
+
+
+def is_suppressed(session: Session, address_hash: str, publication_id: int, *, for_good: bool = False) -> bool:
+    """Whether mail of this publication to this address is held back; `for_good`: by what no confirmation lifts."""
+    return _LISTED[for_good].first(session, address_hash=address_hash, publication_id=publication_id) is not None
+
+
+_LISTED = {
+    for_good: Statement(
+        sa.select(col(Suppression.id))
+        .where(holds_back(sa.bindparam("address_hash"), sa.bindparam("publication_id"), for_good=for_good))
+        .limit(1)
+    )
+    for for_good in (False, True)
+}

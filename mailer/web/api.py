@@ -91,7 +91,7 @@ async def subscribe(request: Request, site: TheSite, accept_language: AcceptLang
         return problem(site, 400, "not-json", words(language))
     if not isinstance(sent, dict):
         return problem(site, 400, "not-json", words(language))
-    return await evenly(partial(_subscribe, request, site, sent, accept_language))
+    return await evenly(site.app.database.beside_others(partial(_subscribe, request, site, sent, accept_language)))
 
 
 def _subscribe(request: Request, site: Site, sent: Mapping[str, Any], accept_language: str) -> Response:

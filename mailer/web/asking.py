@@ -7,20 +7,18 @@ often it is tried is counted in the database (subscribers/limits.py).
 
 import asyncio
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from fastapi import Response
 from sqlmodel import Session
-from starlette.concurrency import run_in_threadpool
 
 from mailer.app import App
 from mailer.delivery import automatic
-from mailer.subscribers import address, limits, subscription
+from mailer.subscribers import address, limits, optin
 from mailer.subscribers.address import Address
 from mailer.subscribers.limits import Measure
-from mailer.subscribers.subscription import Owed
 from mailer.tables import Edition
 from mailer.tokens import Purpose, TokenError
 from mailer.web.altcha import WAITED, Challenge, Challenges
@@ -79,7 +77,8 @@ def ask(app: App, challenges: Challenges, asking: Asking) -> Answer:
         return _later(full, now)
     proof = challenges.read(asking.proof, now) if asking.proof else None
     lacking = _lacking(app, asking, before, proof, now)
-    with app.database.write() as session:
+
+    def act(session: Session) -> Answer:
         if lacking:
             limits.count(session, _only(measured, Measure.NETWORK), key, now)
             return lacking
@@ -92,7 +91,9 @@ def ask(app: App, challenges: Challenges, asking: Asking) -> Answer:
             return _later(full, now)
         if counted[Measure.ADDRESS] <= app.settings.requests_per_address:
             _request(session, app, asking, now)
-    return Answer(outcome=Outcome.RECEIVED)
+        return Answer(outcome=Outcome.RECEIVED)
+
+    return app.database.together(act)
 
 
 def ask_again(session: Session, app: App, reader: Address, network: str, act: Callable[[], None]) -> Answer:
@@ -125,24 +126,11 @@ def is_pressed(app: App, network: str = "", domain: str = "") -> bool:
         return _pressed(app, limits.seen(session, measured, _key(app), app.clock()))
 
 
-def queue(session: Session, owed: Owed | None, now: datetime) -> None:
-    """The mail that an act calls for, in the act's own transaction: both are kept, or neither."""
-    if owed:
-        automatic.queue(
-            session,
-            owed.kind,
-            subscription=owed.subscription,
-            subscriber=owed.subscriber,
-            consent_id=owed.consent_id,
-            now=now,
-        )
-
-
-async def evenly(answer: Callable[[], Response]) -> Response:
-    """The answer, made in a thread, at the next whole multiple of EVEN_SECONDS."""
+async def evenly(answer: Awaitable[Response]) -> Response:
+    """The answer at the next whole multiple of EVEN_SECONDS."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    made = await run_in_threadpool(answer)
+    made = await answer
     await asyncio.sleep(even_after(loop.time() - began))
     return made
 
@@ -212,7 +200,7 @@ def _made(app: App, stamp: str, now: datetime) -> datetime | None:
 
 
 def _request(session: Session, app: App, asking: Asking, now: datetime) -> None:
-    requested = subscription.request(
+    requested = optin.request(
         session,
         edition=asking.edition,
         address=asking.address,
@@ -224,7 +212,7 @@ def _request(session: Session, app: App, asking: Asking, now: datetime) -> None:
         window=timedelta(minutes=app.settings.confirmation_window_minutes),
         now=now,
     )
-    queue(session, requested.owed, now)
+    automatic.queue(session, requested.owed, now)
 
 
 def _key(app: App) -> str:

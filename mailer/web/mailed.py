@@ -10,11 +10,9 @@ from fastapi.responses import HTMLResponse
 from sqlmodel import Session
 
 from mailer import links
-from mailer.delivery import automatic
 from mailer.issues.languages import available
 from mailer.rendering.words import Words, words
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.subscribers.subscription import Owed
 from mailer.tokens import Purpose, TokenError, TokenExpired, TokenInvalid
 from mailer.web.languages import accepted
 from mailer.web.pages import HERE, AcceptLanguage, Site, TheSite
@@ -52,18 +50,6 @@ class MailedLink:
     def preferences(self, subscription_id: int) -> str:
         """The page where the reader of this subscription changes it."""
         return links.preferences(HERE, self.site.app.tokens.make(Purpose.PREFERENCES, subscription_id))
-
-    def queue(self, session: Session, owed: Owed | None) -> None:
-        """The mail that an act calls for, in the act's own transaction: both are kept, or neither."""
-        if owed:
-            automatic.queue(
-                session,
-                owed.kind,
-                subscription=owed.subscription,
-                subscriber=owed.subscriber,
-                consent_id=owed.consent_id,
-                now=self.site.app.clock(),
-            )
 
     def language(self, standing: Standing | None) -> str:
         """What was picked, else what the reader subscribed in, else what the browser asks for."""
@@ -163,7 +149,7 @@ class Act:
         return self.link.site.app.clock()
 
 
-def _mailed_link(token: str, site: TheSite, accept_language: AcceptLanguage, language: str = "") -> MailedLink:
+async def _mailed_link(token: str, site: TheSite, accept_language: AcceptLanguage, language: str = "") -> MailedLink:
     return MailedLink(site=site, token=token, chosen=language, accept_language=accept_language)
 
 

@@ -1,9 +1,11 @@
 """The two links of a change of address: one confirms it at the new address, one takes it back at the old one."""
 
+from datetime import datetime
+
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
-from mailer.delivery import ledger
+from mailer.delivery import automatic, ledger
 from mailer.rendering.words import words
 from mailer.subscribers import moving
 from mailer.subscribers.moving import Move, Moved
@@ -11,7 +13,7 @@ from mailer.tokens import Purpose
 from mailer.web import wording
 from mailer.web.mailed import LinkProblem, MailedLink, TheMailedLink
 from mailer.web.pages import READ
-from mailer.web.place import Standing, of_consent_id, of_subscription
+from mailer.web.place import Standing, of_consent_id, of_subscription_id
 from mailer.web.security import reader_network
 
 router = APIRouter()
@@ -22,7 +24,7 @@ def ask_to_move(link: TheMailedLink) -> Response:
     """A button."""
     with link.site.app.database.read() as session:
         foreseen = moving.foresee(session, link.read(session, Purpose.MOVE, of_consent_id))
-        standing = of_subscription(session, foreseen.subscription)
+        standing = _standing(session, foreseen)
     if foreseen.outcome is not Move.DONE or standing is None:
         return _moved(link, foreseen, standing)
     question = wording.new_address(words(link.language(standing)), standing.place)
@@ -35,7 +37,7 @@ def move(request: Request, link: TheMailedLink) -> Response:
     app = link.site.app
     with app.database.write() as session:
         request_id = link.read(session, Purpose.MOVE, of_consent_id)
-        standing = of_subscription(session, moving.foresee(session, request_id).subscription)
+        standing = _standing(session, moving.foresee(session, request_id))
         moved = moving.confirm(
             session,
             request_id,
@@ -44,8 +46,8 @@ def move(request: Request, link: TheMailedLink) -> Response:
             network=reader_network(request, app.settings.trusted_proxies),
             now=app.clock(),
         )
-        _follow(session, link, moved)
-        standing = of_subscription(session, moved.subscription)
+        _follow(session, moved, app.clock())
+        standing = _standing(session, moved)
     return _moved(link, moved, standing)
 
 
@@ -54,7 +56,7 @@ def ask_to_move_back(link: TheMailedLink) -> Response:
     """A button."""
     with link.site.app.database.read() as session:
         foreseen = moving.foresee_back(session, link.read(session, Purpose.MOVE_BACK, of_consent_id))
-        standing = of_subscription(session, foreseen.subscription)
+        standing = _standing(session, foreseen)
     if foreseen.outcome is not Move.DONE or standing is None:
         return _moved_back(link, foreseen, standing)
     question = wording.old_address(words(link.language(standing)), standing.place)
@@ -67,7 +69,7 @@ def move_back(request: Request, link: TheMailedLink) -> Response:
     app = link.site.app
     with app.database.write() as session:
         left_id = link.read(session, Purpose.MOVE_BACK, of_consent_id)
-        standing = of_subscription(session, moving.foresee_back(session, left_id).subscription)
+        standing = _standing(session, moving.foresee_back(session, left_id))
         moved = moving.take_back(
             session,
             left_id,
@@ -75,15 +77,20 @@ def move_back(request: Request, link: TheMailedLink) -> Response:
             network=reader_network(request, app.settings.trusted_proxies),
             now=app.clock(),
         )
-        _follow(session, link, moved)
-        standing = of_subscription(session, moved.subscription)
+        _follow(session, moved, app.clock())
+        standing = _standing(session, moved)
     return _moved_back(link, moved, standing)
 
 
-def _follow(session: Session, link: MailedLink, moved: Moved) -> None:
+def _standing(session: Session, moved: Moved) -> Standing | None:
+    subscription = moved.subscription
+    return of_subscription_id(session, subscription.id) if subscription and subscription.id else None
+
+
+def _follow(session: Session, moved: Moved, now: datetime) -> None:
     """An issue that is going out at this moment is not lost over it."""
     ledger.follow(session, moved.pairs, moved.domain)
-    link.queue(session, moved.owed)
+    automatic.queue(session, moved.owed, now)
 
 
 def _moved(link: MailedLink, moved: Moved, standing: Standing | None) -> Response:

@@ -6,10 +6,10 @@ forwarded.
 
 import json
 from datetime import timedelta
-from functools import partial
 
 from fastapi import APIRouter, Response
 from sqlmodel import Session
+from starlette.concurrency import run_in_threadpool
 
 from mailer import erasure, holdings, links
 from mailer.delivery import automatic
@@ -18,7 +18,7 @@ from mailer.rendering.words import Words, words
 from mailer.subscribers import access, moving
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.subscribers.subscription import UNDO
-from mailer.tables import ConsentEvent, DeliveryKind, Subscriber
+from mailer.tables import ConsentEvent, Subscriber
 from mailer.tokens import Purpose
 from mailer.web.asking import evenly
 from mailer.web.mailed import LinkProblem, MailedLink, TheMailedLink
@@ -59,13 +59,13 @@ def ask(link: TheMailedLink) -> Response:
 @router.post("/p/{token}/data")
 async def send(link: TheMailedLink) -> Response:
     """The link goes to the reader's own address, or nothing does: the page says the same, after the same time."""
-    return await evenly(partial(_send, link, Purpose.PREFERENCES))
+    return await evenly(run_in_threadpool(_send, link, Purpose.PREFERENCES))
 
 
 @router.post("/d/{token}")
 async def send_again(link: TheMailedLink) -> Response:
     """The same from the page of a link that has expired."""
-    return await evenly(partial(_send, link, Purpose.MY_DATA))
+    return await evenly(run_in_threadpool(_send, link, Purpose.MY_DATA))
 
 
 def _send(link: MailedLink, purpose: Purpose) -> Response:
@@ -81,10 +81,7 @@ def _send(link: MailedLink, purpose: Purpose) -> Response:
         standing = of_subscription_id(session, named)
         if standing is None:
             raise LinkProblem(link, "unknown", None, 410)
-        if asking := access.may_ask(session, named, window=window, now=now):
-            subscription, reader = asking
-            kind = DeliveryKind.MY_DATA
-            automatic.queue(session, kind, subscription=subscription, subscriber=reader, consent_id=None, now=now)
+        automatic.queue(session, access.ask(session, named, window=window, now=now), now)
     return _asking(link, standing, sent=True)
 
 

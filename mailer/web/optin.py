@@ -8,11 +8,13 @@ from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
 from mailer import links
+from mailer.delivery import automatic
 from mailer.issues import published
+from mailer.issues.published import Latest
 from mailer.rendering.words import words
-from mailer.subscribers import address, subscription
+from mailer.subscribers import address, optin
 from mailer.subscribers.address import Address, AddressError
-from mailer.subscribers.subscription import COUNTS, Confirmation, Confirmed
+from mailer.subscribers.optin import COUNTS, Confirmation, Confirmed
 from mailer.tables import Subscriber
 from mailer.tokens import Purpose
 from mailer.web import asking, wording
@@ -22,7 +24,7 @@ from mailer.web.front import HONEYPOT, PROOF, STAMP, find, front_page
 from mailer.web.languages import accepted
 from mailer.web.mailed import AGAIN, LinkProblem, MailedLink, TheMailedLink
 from mailer.web.pages import HERE, READ, AcceptLanguage, LenientFields, Site, TheFields, TheSite
-from mailer.web.place import Place, Standing, of_consent_id, of_subscription
+from mailer.web.place import Place, Standing, of_consent_id
 from mailer.web.security import WITH_SCRIPT, other_site, reader_network
 
 router = APIRouter()
@@ -34,7 +36,7 @@ router = APIRouter()
 @router.post("/subscribe")
 async def subscribe(request: Request, site: TheSite, fields: TheFields, accept_language: AcceptLanguage) -> Response:
     """The same page for every address that could be one: it does not tell who reads us."""
-    return await evenly(partial(_subscribe, request, site, fields, accept_language))
+    return await evenly(site.app.database.beside_others(partial(_subscribe, request, site, fields, accept_language)))
 
 
 def _subscribe(request: Request, site: Site, fields: Mapping[str, str], accept_language: str) -> Response:
@@ -144,10 +146,10 @@ def ask_to_confirm(link: TheMailedLink) -> Response:
     site = link.site
     with site.app.database.read() as session:
         consent_id = link.read(session, Purpose.CONFIRM, of_consent_id)
-        foreseen = subscription.foresee(session, consent_id)
-        standing = of_subscription(session, foreseen.subscription)
+        foreseen = optin.foresee(session, consent_id)
+        standing, latest = _standing(session, link, consent_id)
     if foreseen.outcome not in COUNTS or standing is None:
-        return _outcome_page(link, foreseen, standing)
+        return _outcome_page(link, foreseen, standing, latest)
     language = link.language(standing)
     question = wording.confirmation(words(language), standing.place, standing.edition.label)
     next_issue = standing.next_issue(site.app.clock())
@@ -155,18 +157,24 @@ def ask_to_confirm(link: TheMailedLink) -> Response:
 
 
 @router.post("/c/{token}")
-def confirm(request: Request, link: TheMailedLink, fields: LenientFields) -> Response:
+async def confirm(request: Request, link: TheMailedLink, fields: LenientFields) -> Response:
     """The button was pressed: the reader is subscribed. Or that of an expired link, for a new one."""
+    return await link.site.app.database.beside_others(partial(_confirm, request, link, fields))
+
+
+def _confirm(request: Request, link: MailedLink, fields: Mapping[str, str]) -> Response:
     app = link.site.app
-    with app.database.write() as session:
-        try:
+    try:
+        with app.database.read() as session:
             consent_id = link.read(session, Purpose.CONFIRM, of_consent_id)
-        except LinkProblem as problem:
-            if AGAIN not in fields or problem.named is None:
-                raise
-            return _confirm_again(request, link, session, problem.named)
-        standing = of_subscription(session, subscription.foresee(session, consent_id).subscription)
-        confirmed = subscription.confirm(
+            standing, latest = _standing(session, link, consent_id)
+    except LinkProblem as problem:
+        if AGAIN not in fields or problem.named is None:
+            raise
+        return _confirm_again(request, link, problem.named)
+
+    def act(session: Session) -> Confirmed:
+        confirmed = optin.confirm(
             session,
             consent_id,
             wording=_confirmation(link, standing),
@@ -175,20 +183,35 @@ def confirm(request: Request, link: TheMailedLink, fields: LenientFields) -> Res
             network=reader_network(request, app.settings.trusted_proxies),
             now=app.clock(),
         )
-        asking.queue(session, confirmed.owed, app.clock())
-    return _outcome_page(link, confirmed, standing)
+        automatic.queue(session, confirmed.owed, app.clock())
+        return confirmed
+
+    return _outcome_page(link, app.database.together(act), standing, latest)
 
 
-def _confirm_again(request: Request, link: MailedLink, session: Session, consent_id: int) -> Response:
+def _standing(session: Session, link: MailedLink, consent_id: int) -> tuple[Standing | None, Latest | None]:
+    """Of whom the link names, and what there is to read for them."""
+    standing = of_consent_id(session, consent_id)
+    if standing is None:
+        return None, None
+    return standing, published.latest(session, standing.place.publication, link.language(standing))
+
+
+def _confirm_again(request: Request, link: MailedLink, consent_id: int) -> Response:
     """The same page whatever comes of it, where the form would give it too."""
     app, settings = link.site.app, link.site.app.settings
     network = reader_network(request, settings.trusted_proxies)
-    standing = of_consent_id(session, consent_id)
-    if standing is None:
-        raise LinkProblem(link, "erased", None, 410)
 
-    def act() -> None:
-        asked = subscription.request_again(
+    def act(session: Session) -> tuple[Standing | None, Answer | None]:
+        standing = of_consent_id(session, consent_id)
+        if standing is None:
+            return None, None
+        reader = session.get_one(Subscriber, standing.subscription.subscriber_id)
+        known = Address(text=reader.address, ascii=None, domain=reader.domain)
+        return standing, asking.ask_again(session, app, known, network, partial(queue, session))
+
+    def queue(session: Session) -> None:
+        asked = optin.request_again(
             session,
             consent_id,
             source="expired link",
@@ -196,11 +219,11 @@ def _confirm_again(request: Request, link: MailedLink, session: Session, consent
             window=timedelta(minutes=settings.confirmation_window_minutes),
             now=app.clock(),
         )
-        link.queue(session, asked.owed)
+        automatic.queue(session, asked.owed, app.clock())
 
-    reader = session.get_one(Subscriber, standing.subscription.subscriber_id)
-    known = Address(text=reader.address, ascii=None, domain=reader.domain)
-    answer = asking.ask_again(session, app, known, network, act)
+    standing, answer = app.database.together(act)
+    if standing is None or answer is None:
+        raise LinkProblem(link, "erased", None, 410)
     if answer.outcome is Outcome.TOO_MANY:
         return _too_many(link.site, standing.place, link.language(standing), answer)
     return link.page("check-mailbox.html", standing, minutes=settings.confirmation_window_minutes)
@@ -212,18 +235,17 @@ def _confirmation(link: MailedLink, standing: Standing | None) -> str:
     return wording.confirmation(words(link.language(standing)), standing.place, standing.edition.label)
 
 
-def _outcome_page(link: MailedLink, confirmed: Confirmed, standing: Standing | None) -> Response:
-    if confirmed.outcome in COUNTS or confirmed.outcome is Confirmation.ALREADY:
-        assert standing is not None
-        assert standing.subscription.id is not None
-        app, language = link.site.app, link.language(standing)
-        with app.database.read() as session:
-            weeks = published.weeks(session, standing.place.publication, language, limit=1)
-        return link.page(
-            "subscribed.html",
-            standing,
-            latest=weeks[0].issue if weeks else None,
-            next_issue=standing.next_issue(app.clock()),
-            preferences=link.preferences(standing.subscription.id),
-        )
-    return LinkProblem(link, confirmed.outcome, standing, 410).response()
+def _outcome_page(link: MailedLink, confirmed: Confirmed, standing: Standing | None, latest: Latest | None) -> Response:
+    """`standing`: as it was before. To confirm ends a pause."""
+    named, now = confirmed.subscription_id, link.site.app.clock()
+    counts = confirmed.outcome in COUNTS or confirmed.outcome is Confirmation.ALREADY
+    if not counts or named is None or standing is None:
+        return LinkProblem(link, confirmed.outcome, standing, 410).response()
+    is_new = confirmed.outcome is Confirmation.DONE
+    return link.page(
+        "subscribed.html",
+        standing,
+        latest=latest,
+        next_issue=standing.place.next_issue(now) if is_new else standing.next_issue(now),
+        preferences=link.preferences(named),
+    )

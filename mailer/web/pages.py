@@ -124,13 +124,13 @@ class Site:
         return HTMLResponse(text, status_code=status, headers=headers)
 
 
-def _the_site(request: Request) -> Site:
+async def _the_site(request: Request) -> Site:
     site = request.app.state.site
     assert isinstance(site, Site)
     return site
 
 
-def _accept_language(request: Request) -> str:
+async def _accept_language(request: Request) -> str:
     return request.headers.get("accept-language", "")
 
 

@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlmodel import Session, col, select
+import sqlalchemy as sa
+from sqlmodel import Session, SQLModel, col, select
 
 from mailer.issues.calendar import SlotError, next_slot
 from mailer.issues.languages import available
 from mailer.rendering.words import in_language
-from mailer.tables import Consent, Edition, Publication, Subscription
+from mailer.statement import Statement
+from mailer.tables import Consent, Edition, Publication, Subscription, metadata
+
+T = TypeVar("T", bound=SQLModel)
+
+KEPT = 1000
+"""Rows kept in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +66,8 @@ def find(session: Session, slug: str) -> Place | None:
     """The place of the publication called `slug`."""
     if "\0" in slug:  # PostgreSQL refuses to be asked
         return None
-    publication = session.exec(select(Publication).where(Publication.slug == slug)).one_or_none()
-    return _place(session, publication) if publication else None
+    found = _CALLED.first(session, slug=slug)
+    return _place(session, _PUBLICATION.made(found)) if found else None
 
 
 def every(session: Session) -> list[Place]:
@@ -83,37 +91,79 @@ class Standing:
         return self.place.next_issue(max(now, pause) if pause else now)
 
 
-def of_subscription(session: Session, subscription: Subscription | None) -> Standing | None:
-    """The standing of a subscription, None where there is none (any more)."""
-    if subscription is None:
-        return None
-    edition = session.get_one(Edition, subscription.edition_id)
-    place = _place(session, session.get_one(Publication, edition.publication_id))
-    return Standing(subscription=subscription, edition=edition, place=place)
-
-
 def of_subscription_id(session: Session, subscription_id: int) -> Standing | None:
-    return of_subscription(session, session.get(Subscription, subscription_id))
+    """The standing of a subscription, None where there is none (any more)."""
+    subscription = session.get(Subscription, subscription_id)
+    return _standing(session, subscription) if subscription else None
+
+
+def of_consent_id(session: Session, consent_id: int) -> Standing | None:
+    """The standing of the subscription that a consent is about, to be read and not to be acted on."""
+    found = _CONSENTED.first(session, consent_id=consent_id)
+    return _standing(session, Subscription(**dict(zip(_SUBSCRIPTION.keys(), found, strict=True)))) if found else None
+
+
+def _standing(session: Session, subscription: Subscription) -> Standing | None:
+    found = _PUBLISHING.first(session, edition_id=subscription.edition_id)
+    if found is None:
+        return None
+    publication = _PUBLICATION.made(found)
+    every = _editions(session, publication)
+    edition = next(each for each in every if each.id == subscription.edition_id)
+    return Standing(subscription=subscription, edition=edition, place=_place_with(publication, every))
 
 
 def every_edition(session: Session, at: Place) -> Sequence[Edition]:
     """Those too that are no longer offered: who reads one keeps it."""
-    return session.exec(
-        select(Edition)
-        .where(Edition.publication_id == at.publication.id)
-        .order_by(col(Edition.position), col(Edition.id))
-    ).all()
-
-
-def of_consent_id(session: Session, consent_id: int) -> Standing | None:
-    consent = session.get(Consent, consent_id)
-    return of_subscription_id(session, consent.subscription_id) if consent else None
+    return _editions(session, at.publication)
 
 
 def _place(session: Session, publication: Publication) -> Place:
-    every = session.exec(
-        select(Edition).where(Edition.publication_id == publication.id).order_by(col(Edition.position), col(Edition.id))
-    ).all()
+    return _place_with(publication, _editions(session, publication))
+
+
+def _place_with(publication: Publication, every: Sequence[Edition]) -> Place:
     written = dict.fromkeys(language for edition in every for language in edition.languages)
     spoken = [language for language in written if language in available()] or list(available())
     return Place(publication=publication, editions=[each for each in every if each.offered], languages=spoken)
+
+
+def _editions(session: Session, publication: Publication) -> Sequence[Edition]:
+    return [_EDITION.made(row) for row in _EDITIONS.rows(session, publication_id=publication.id)]
+
+
+class _Rows(Generic[T]):
+    """Of a table that is read for nearly every page, and changed by none: what is as it was is not made again."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._kind = kind
+        self.columns = metadata.tables[kind.__name__.lower()].c
+        self._made = dict[str, T]()
+
+    def made(self, row: Sequence[Any]) -> T:
+        """Of no session: to be read only."""
+        key = repr(row)
+        found = self._made.get(key)
+        if found is None:
+            if len(self._made) >= KEPT:
+                self._made.clear()
+            found = self._made[key] = self._kind(**dict(zip(self.columns.keys(), row, strict=True)))
+        return found
+
+
+_PUBLICATION, _EDITION = _Rows(Publication), _Rows(Edition)
+_SUBSCRIPTION = metadata.tables["subscription"].c
+_CALLED = Statement(sa.select(*_PUBLICATION.columns).where(_PUBLICATION.columns.slug == sa.bindparam("slug")))
+_PUBLISHING = Statement(
+    sa.select(*_PUBLICATION.columns).join(Edition).where(_EDITION.columns.id == sa.bindparam("edition_id"))
+)
+_EDITIONS = Statement(
+    sa.select(*_EDITION.columns)
+    .where(_EDITION.columns.publication_id == sa.bindparam("publication_id"))
+    .order_by(_EDITION.columns.position, _EDITION.columns.id)
+)
+_CONSENTED = Statement(
+    sa.select(*_SUBSCRIPTION)
+    .join(Consent, col(Consent.subscription_id) == _SUBSCRIPTION.id)
+    .where(col(Consent.id) == sa.bindparam("consent_id"))
+)

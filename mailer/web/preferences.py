@@ -8,8 +8,10 @@ from functools import partial
 from babel import Locale
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
+from starlette.concurrency import run_in_threadpool
 
 from mailer import links
+from mailer.delivery import automatic
 from mailer.rendering.words import words
 from mailer.subscribers import address, moving, preferences
 from mailer.subscribers.address import AddressError
@@ -54,7 +56,7 @@ def show(link: TheMailedLink) -> Response:
 @router.post("/p/{token}")
 async def change(request: Request, link: TheMailedLink, fields: TheFields) -> Response:
     """One of the buttons. Each may be pressed twice. How long it takes does not tell whether a new address is known."""
-    return await evenly(partial(_change, request, link, fields))
+    return await evenly(run_in_threadpool(_change, request, link, fields))
 
 
 def _change(request: Request, link: MailedLink, fields: Mapping[str, str]) -> Response:
@@ -179,7 +181,7 @@ def _move(act: Act) -> Said:
         window=timedelta(minutes=app.settings.confirmation_window_minutes),
         now=act.now,
     )
-    act.link.queue(act.session, asked.owed)
+    automatic.queue(act.session, asked.owed, act.now)
     said = act.words.gettext(
         "If we may write to the address that you typed, a letter is on its way to it. Nothing changes before the button"
         " behind its link is pressed."

@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import Session
 
 from mailer.cli.shared import installation
-from mailer.subscribers import address, chain, subscription
+from mailer.subscribers import address, chain, optin
 from mailer.tables import Edition, Parting, PartingReason
 from tests.cli.conftest import Type
 
@@ -20,7 +20,7 @@ def reader(installed: Type) -> Type:
     app = installation()
     parsed = address.parse(ANNA)
     with app.database.write() as session:
-        owed = subscription.request(
+        owed = optin.request(
             session,
             edition=session.get_one(Edition, 1),
             address=parsed,
@@ -33,7 +33,8 @@ def reader(installed: Type) -> Type:
             now=app.clock(),
         ).owed
         assert owed is not None
-        subscription.confirm(session, owed.consent_id, wording="Yes.", source="link", network="", now=app.clock())
+        assert owed.consent_id is not None
+        optin.confirm(session, owed.consent_id, wording="Yes.", source="link", network="", now=app.clock())
     return installed
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from mailer.cli.shared import hashed, installation, parsed
 from mailer.delivery import automatic
-from mailer.subscribers import subscription
+from mailer.subscribers import optin
 from mailer.tables import Edition
 from tests.cli.conftest import Type
 
@@ -20,7 +20,7 @@ def reader(installed: Type) -> str:
     """Has asked for the first edition, and not confirmed."""
     app, of = installation(), parsed("Anna@far.example")
     with app.database.write() as session:
-        requested = subscription.request(
+        requested = optin.request(
             session,
             edition=session.get_one(Edition, 1),
             address=of,
@@ -33,7 +33,7 @@ def reader(installed: Type) -> str:
             now=NOW,
         )
         assert requested.owed is not None
-        automatic.queue(session, **vars(requested.owed), now=NOW)
+        automatic.queue(session, requested.owed, NOW)
     app.database.engine.dispose()
     return of.text
 

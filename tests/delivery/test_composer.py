@@ -14,6 +14,7 @@ from mailer.delivery.ledger import claim
 from mailer.delivery.session import Envelope
 from mailer.rendering.automatic import render_automatic
 from mailer.rendering.letters import LETTERS
+from mailer.subscribers.optin import Owed
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Consent, ConsentEvent, DeliveryKind, Publication, Subscriber, Subscription
 from mailer.tokens import Purpose
@@ -46,14 +47,10 @@ def queue(app: App, kind: DeliveryKind, subscription_id: int) -> None:
         session.add(consent)
         session.flush()
         assert consent.id is not None
-        automatic.queue(
-            session,
-            kind,
-            subscription=subscription,
-            subscriber=session.get_one(Subscriber, subscription.subscriber_id),
-            consent_id=consent.id,
-            now=app.clock(),
-        )
+        subscriber = session.get_one(Subscriber, subscription.subscriber_id)
+        assert subscription.id is not None
+        owed = Owed(kind, subscription.id, subscription.edition_id, subscriber.domain, consent.id)
+        automatic.queue(session, owed, app.clock())
 
 
 def made(app: App, composer: Composer, worker_id: int) -> tuple[bytes, bool]:

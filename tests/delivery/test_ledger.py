@@ -13,6 +13,7 @@ from mailer.delivery.ledger import Answer, Claim
 from mailer.delivery.reply import ACTIONS, Reply, Stage, meaning
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus, IllegalTransition
 from mailer.issues.states import IssueStatus
+from mailer.subscribers.optin import Owed
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import (
     Attempt,
@@ -178,14 +179,10 @@ def test_letters_that_answer_a_reader_come_in_a_pause_too(
         session.flush()
         assert consent.id is not None
         subscriber = session.get_one(Subscriber, subscription.subscriber_id)
-        automatic.queue(
-            session,
-            DeliveryKind.WELCOME,
-            subscription=subscription,
-            subscriber=subscriber,
-            consent_id=consent.id,
-            now=clock(),
-        )
+        assert subscription.id is not None
+        kind = DeliveryKind.WELCOME
+        owed = Owed(kind, subscription.id, subscription.edition_id, subscriber.domain, consent.id)
+        automatic.queue(session, owed, clock())
     assert len(claim()) == 1
 
 
@@ -294,14 +291,10 @@ def test_automatic_mail_goes_before_the_issue(
         session.flush()
         subscription = session.get_one(Subscription, waiting)
         assert consent.id is not None
-        automatic.queue(
-            session,
-            DeliveryKind.CONFIRMATION,
-            subscription=subscription,
-            subscriber=session.get_one(Subscriber, subscription.subscriber_id),
-            consent_id=consent.id,
-            now=clock(),
-        )
+        subscriber = session.get_one(Subscriber, subscription.subscriber_id)
+        kind = DeliveryKind.CONFIRMATION
+        owed = Owed(kind, waiting, subscription.edition_id, subscriber.domain, consent.id)
+        automatic.queue(session, owed, clock())
     (first,) = claim(1)
     assert (first.kind, first.address, first.message_id) == (DeliveryKind.CONFIRMATION, "new@example.org", None)
 

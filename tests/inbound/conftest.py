@@ -12,7 +12,7 @@ from mailer.delivery import automatic, ledger
 from mailer.delivery.ledger import Answer
 from mailer.delivery.reply import Action, Consequence, Reply, Stage
 from mailer.inbound.effects import Effects, Letter, Taken
-from mailer.subscribers import subscription
+from mailer.subscribers import optin
 from mailer.subscribers.address import parse
 from mailer.tables import (
     Arrival,
@@ -127,7 +127,7 @@ def app_confirmation(app: App, publication: Publication, worker_id: int) -> int:
     """The id of the delivery of a confirmation that was sent to an address that was only typed into the form."""
     with app.database.write() as session:
         edition = session.exec(select(Edition).where(Edition.code == "en")).one()
-        requested = subscription.request(
+        requested = optin.request(
             session,
             edition=edition,
             address=parse(READER),
@@ -141,20 +141,12 @@ def app_confirmation(app: App, publication: Publication, worker_id: int) -> int:
         )
         assert requested.owed is not None
         owed = requested.owed
-        delivery = automatic.queue(
-            session,
-            owed.kind,
-            subscription=owed.subscription,
-            subscriber=owed.subscriber,
-            consent_id=owed.consent_id,
-            now=app.clock(),
-        )
+        automatic.queue(session, owed, app.clock())
     with app.database.write() as session:
         (claim,) = ledger.claim(session, worker_id=worker_id, relay="relay", limit=10, now=app.clock())
         reply = Reply(Stage.DOT, 250, "2.0.0 Ok")
         ledger.record(session, [Answer(claim, reply, Action(Consequence.ACCEPT), "relay", app.clock())])
-    assert delivery.id is not None
-    return delivery.id
+    return claim.delivery_id
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from mailer.delivery.states import DeliveryStatus
 from mailer.delivery.tally import many_complaints
 from mailer.inbound.effects import Letter
 from mailer.inbound.incoming import Category, Effect
-from mailer.subscribers import subscription, suppression
+from mailer.subscribers import optin, suppression
+from mailer.subscribers.optin import Confirmation, Confirmed
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.subscribers.subscription import Confirmation, Confirmed
 from mailer.tables import Subscription, Suppression, SuppressionReason
 from mailer.tokens import Purpose
 from tests.conftest import HandedClock
@@ -262,7 +262,7 @@ def confirm(inbound: Inbound, warning_id: int) -> Confirmed:
     consent_id = inbound.delivery(warning_id).consent_id
     assert consent_id is not None
     with inbound.app.database.write() as session:
-        return subscription.confirm(session, consent_id, wording="", source="link", network="", now=inbound.app.clock())
+        return optin.confirm(session, consent_id, wording="", source="link", network="", now=inbound.app.clock())
 
 
 def test_one_mail_that_arrives_clears_the_score(inbound: Inbound, sent: Sent, clock: HandedClock) -> None:

@@ -15,7 +15,7 @@ from mailer.inbound import commands, quarantine
 from mailer.inbound.incoming import Effect
 from mailer.rendering.decoded import parse as parse_mail
 from mailer.rendering.decoded import part
-from mailer.subscribers import subscription
+from mailer.subscribers import optin
 from mailer.subscribers.address import hash as address_hash
 from mailer.subscribers.address import parse
 from mailer.subscribers.states import SubscriptionStatus
@@ -205,7 +205,7 @@ def asked(app: App, publication: Publication) -> int:
     """The id of a request that waits for its confirmation."""
     with app.database.write() as session:
         edition = session.exec(select(Edition).where(Edition.code == "be-ru")).one()
-        owed = subscription.request(
+        owed = optin.request(
             session,
             edition=edition,
             address=parse(READER),
@@ -218,14 +218,8 @@ def asked(app: App, publication: Publication) -> int:
             now=app.clock(),
         ).owed
         assert owed is not None
-        automatic.queue(
-            session,
-            owed.kind,
-            subscription=owed.subscription,
-            subscriber=owed.subscriber,
-            consent_id=owed.consent_id,
-            now=app.clock(),
-        )
+        automatic.queue(session, owed, app.clock())
+    assert owed.consent_id is not None
     return owed.consent_id
 
 

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from mailer.app import App
 from mailer.delivery import ledger as ledger_
-from mailer.subscribers import subscription, suppression
+from mailer.subscribers import optin, suppression
 from mailer.subscribers.address import hash, parse
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import ConsentEvent, DeliveryKind, Subscriber, Subscription, Suppression, SuppressionReason
@@ -364,8 +364,9 @@ def asked_again(app: App, reader: Subscription) -> str:
     """The path behind the question's button."""
     assert reader.id is not None
     with app.database.write() as session:
-        owed = subscription.ask_again(session, reader.id, app.clock())
+        owed = optin.ask_again(session, reader.id, app.clock())
     assert owed is not None
+    assert owed.consent_id is not None
     return f"/c/{app.tokens.make(Purpose.CONFIRM, owed.consent_id)}"
 
 

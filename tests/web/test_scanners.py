@@ -20,7 +20,7 @@ from mailer.delivery.session import Envelope
 from mailer.issues.states import IssueStatus
 from mailer.rendering.automatic import render_automatic
 from mailer.rendering.letters import LETTERS
-from mailer.subscribers import subscription
+from mailer.subscribers import optin
 from mailer.tables import Delivery, DeliveryKind, Issue, Publication, Subscription
 from mailer.web.site import create_app
 from tests.conftest import HandedClock
@@ -74,16 +74,10 @@ class Mailbox:
         """A letter that answers no act of the reader's on our pages."""
         assert reader.id is not None
         with self._app.database.write() as session:
-            asked = subscription.ask_again(session, reader.id, self._app.clock())
+            asked = optin.ask_again(session, reader.id, self._app.clock())
             assert asked is not None
-            automatic.queue(
-                session,
-                kind,
-                subscription=reader,
-                subscriber=asked.subscriber,
-                consent_id=asked.consent_id if kind is asked.kind else None,
-                now=self._app.clock(),
-            )
+            owed = asked if kind is asked.kind else asked._replace(kind=kind, consent_id=None)
+            automatic.queue(session, owed, self._app.clock())
 
     def _fetch(self, look: Look) -> None:
         with self._app.database.write() as session:

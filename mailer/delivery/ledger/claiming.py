@@ -17,15 +17,14 @@ from mailer.delivery.ledger.moving import (
     DELIVERY,
     WORKER,
     execute,
-    is_one_of,
     listed,
     move,
     postpone,
 )
-from mailer.delivery.ledger.statements import Row, Statement
 from mailer.delivery.states import DeliveryEvent
 from mailer.errors import MailerError
 from mailer.issues.states import IssueStatus
+from mailer.statement import Row, Statement, is_one_of
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import DeliveryKind, Forward, Issue, Quarantine, Suppression, SuppressionReason, metadata
 

@@ -10,8 +10,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlmodel import Session
 
-from mailer.delivery.ledger.statements import Statement
 from mailer.delivery.states import TRANSITIONS, WAITING, DeliveryEvent, DeliveryStatus, IllegalTransition
+from mailer.statement import Statement, is_one_of
 from mailer.tables import metadata
 
 DELIVERY = metadata.tables["delivery"]
@@ -56,11 +56,6 @@ AMONG_IDS = among(DELIVERY.c.id, IDS)
 
 
 # States
-
-
-def is_one_of(column: sa.ColumnElement[Any], words: Iterable[str]) -> sa.ColumnElement[bool]:
-    """Spelled out, because SQLAlchemy puts a statement with IN together anew each time it runs."""
-    return sa.or_(*(column == word for word in words))
 
 
 def move(

@@ -10,10 +10,10 @@ from sqlmodel import Session
 
 from mailer.delivery.ledger.claiming import Claim, LeaseLost
 from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, IDS, WORKER, among, execute, listed, move
-from mailer.delivery.ledger.statements import Statement
 from mailer.delivery.ledger.uncertain import RESEND_AFTER, apply_policy
 from mailer.delivery.reply import GIVE_UP_AFTER, Action, Consequence, Reply, wait
 from mailer.delivery.states import AttemptOutcome, DeliveryEvent, DeliveryStatus, IllegalTransition
+from mailer.statement import Statement
 
 MAX_REPLY = 1000
 """Characters of the server's words that are kept."""

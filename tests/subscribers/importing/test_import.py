@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from sqlmodel import select
 
 from mailer.app import App
-from mailer.subscribers import subscription, suppression
+from mailer.subscribers import optin, subscription, suppression
 from mailer.subscribers.address import parse
 from mailer.subscribers.importing import road, writing
 from mailer.subscribers.importing.columns import Role, Said, columns_of
 from mailer.subscribers.importing.fates import As, Fate
 from mailer.subscribers.importing.table import TableError, open_table
+from mailer.subscribers.optin import Confirmation
 from mailer.subscribers.states import IllegalTransition, SubscriptionEvent, SubscriptionStatus, advance
-from mailer.subscribers.subscription import Confirmation
 from mailer.tables import (
     Consent,
     ConsentEvent,
@@ -126,7 +126,7 @@ def test_who_is_asked_can_confirm_and_needs_not_wait_for_the_mail_of_the_file(de
     desk.bring("z@far.example.org\na@far.example.org\n", As.PENDING, per_hour=1)
     with desk.app.database.write() as session:
         delivery = anything(session, Delivery)[1]
-        requested = subscription.request(
+        requested = optin.request(
             session,
             edition=desk.editions[0],
             address=parse("a@far.example.org"),
@@ -139,9 +139,7 @@ def test_who_is_asked_can_confirm_and_needs_not_wait_for_the_mail_of_the_file(de
             now=clock(),
         )
         assert requested.owed is not None
-        confirmed = subscription.confirm(
-            session, delivery.consent_id, wording="Yes.", source="link", network="", now=clock()
-        )
+        confirmed = optin.confirm(session, delivery.consent_id, wording="Yes.", source="link", network="", now=clock())
     assert confirmed.outcome is Confirmation.DONE
     assert desk.standing()["a@far.example.org", "en"] is CONFIRMED
 
@@ -258,7 +256,7 @@ def test_whoever_left_stays_out_though_somebody_typed_the_address_into_the_form(
     with desk.app.database.write() as session:
         (left,) = anything(session, Subscription)
         subscription.leave(session, left.id, source="link", network="", now=clock())
-        requested = subscription.request(
+        requested = optin.request(
             session,
             edition=session.get_one(Edition, left.edition_id),
             address=parse("left@far.example.org"),
@@ -283,7 +281,7 @@ def test_what_a_file_says_of_another_list_does_not_end_what_a_reader_confirmed_h
     desk.bring("here@far.example.org\nthere@far.example.org\n", As.PENDING)
     with desk.app.database.write() as session:
         asked = anything(session, Consent)[0]
-        subscription.confirm(session, asked.id, wording="Yes.", source="link", network="", now=clock())
+        optin.confirm(session, asked.id, wording="Yes.", source="link", network="", now=clock())
     text = "email,status\nhere@far.example.org,{}\nthere@far.example.org,{}\n"
     assert fates(desk.bring(text.format("unsubscribed", "unsubscribed"))) == [Fate.PRESENT, Fate.LEFT]
     assert fates(desk.bring(text.format("cleaned", "cleaned"))) == [Fate.PRESENT, Fate.SUPPRESSED]
@@ -420,7 +418,7 @@ def test_a_reader_who_subscribes_at_that_moment_is_met(
     def at_that_moment(*args: Any) -> None:
         if not desk.standing():
             with desk.app.database.write() as session:
-                subscription.request(
+                optin.request(
                     session,
                     edition=desk.editions[0],
                     address=parse("a@far.example.org"),

@@ -1,14 +1,15 @@
-"""Statements that run for every group of readers: put together once, then handed to the driver as they are.
+"""Statements that run for every reader, or group of readers: put together once, then handed to the driver as they are.
 
 SQLAlchemy writes them, for either database, and converts what goes in and comes out. Run through its own engine each
 would cost ten times what the database needs for it (docs/performance.md).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
@@ -54,10 +55,15 @@ class _Made:
         return tuple(row)
 
 
+_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
 class Statement:
-    """Runs in the session's transaction. Raises what SQLAlchemy raises."""
+    """Runs in the session's transaction, past what the session has not flushed. Raises what SQLAlchemy raises."""
 
     def __init__(self, statement: Any) -> None:
+        """`statement`: SQLAlchemy's; what begins with an insert that each database says in its own way, a function of
+        that database's `insert`."""
         self._statement = statement
         self._made = dict[str, _Made]()
 
@@ -67,6 +73,11 @@ class Statement:
         found = cursor.fetchall()
         cursor.close()
         return [made.row(row) for row in found] if made.results else found
+
+    def first(self, session: Session, **values: Any) -> Row | None:
+        """The first of them, or the one row that a change returns."""
+        found = self.rows(session, **values)
+        return found[0] if found else None
 
     def count(self, session: Session, **values: Any) -> int:
         """How many rows a change has reached."""
@@ -83,7 +94,9 @@ class Statement:
         return reached
 
     def _run(self, session: Session, values: dict[str, Any], *, many: bool = False) -> tuple[_Made, Any]:
-        connection = session.connection()
+        connection = session.info.get(Statement)  # SQLAlchemy takes as long to say which one it is as SQLite to answer
+        if connection is None or connection.closed:
+            connection = session.info[Statement] = session.connection()
         dialect = connection.dialect
         made = self._made.get(dialect.name) or self._make(dialect)
         cursor = connection.connection.cursor()
@@ -105,7 +118,10 @@ class Statement:
         return made, cursor
 
     def _make(self, dialect: Dialect) -> _Made:
-        compiled = self._statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        statement = self._statement
+        if not isinstance(statement, sa.ClauseElement):
+            statement = statement(_INSERTS[dialect.name])
+        compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
         converts = {
             name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()
         }
@@ -114,7 +130,9 @@ class Statement:
             for name, bind in compiled.binds.items()
             if not bind.required
         }
-        columns = self._statement.selected_columns if isinstance(self._statement, sa.Select) else ()
+        for column in compiled.insert_prefetch:  # what the table says of columns that are not named
+            fixed[column.key] = (converts[column.key] or _same)(column.default.arg)
+        columns = statement.selected_columns if isinstance(statement, sa.Select) else statement.exported_columns
         processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         made = self._made[dialect.name] = _Made(
             sql=str(compiled),
@@ -128,3 +146,8 @@ class Statement:
 
 def _same(value: Any) -> Any:
     return value
+
+
+def is_one_of(column: Any, words: Iterable[str]) -> sa.ColumnElement[bool]:
+    """IN, spelled out: SQLAlchemy puts a statement with IN together anew each time it runs."""
+    return sa.or_(*(column == word for word in words))

@@ -1,0 +1,109 @@
+"""Acts that wait for SQLite's one write lock at the same time share a transaction: the disk is flushed once for all.
+
+A flush takes as long as a dozen acts, and every other writer waits behind it. None is told that it is done before all
+of them are on disk. Where one fails, nothing of the group is kept, and each is carried out once more by itself: an act
+changes what its session holds and nothing else.
+
+Requests run in the event loop's own thread, as greenlets that wait here for their turn; only waiting for the lock and
+the flush go on in another thread. In threads of their own, every one of SQLite's short calls would let go of the
+interpreter and wait to get it back, while all other writers wait for the lock (docs/performance.md).
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.util import await_only
+from sqlmodel import Session
+
+MOST = 50
+"""Acts in one transaction: others wait for it meanwhile."""
+
+T = TypeVar("T")
+
+_Waiting = tuple[Callable[[Session], Any], asyncio.Future[Any]]
+
+
+class GroupCommit:
+    """`write`: a writing transaction, as Database.write; `within`: a session in the transaction of a connection."""
+
+    def __init__(
+        self,
+        write: Callable[[], AbstractContextManager[Session]],
+        within: Callable[[sa.Connection], AbstractContextManager[Session]],
+    ) -> None:
+        self._write, self._within = write, within
+        self._waiting = list[_Waiting]()
+        self._leader: asyncio.Task[None] | None = None
+
+    def carry_out(self, act: Callable[[Session], T]) -> T:
+        """What `act` returns, once that is committed. Raises what it raises, and what the transaction raises.
+
+        To be called in a greenlet of the loop (SQLAlchemy's greenlet_spawn), and others go on meanwhile. Who goes away
+        while it waits leaves the act behind: it is carried out.
+        """
+        return await_only(self._in_group(act))
+
+    async def _in_group(self, act: Callable[[Session], T]) -> T:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((act, done))
+        if self._leader is None:
+            self._leader = asyncio.create_task(self._lead())
+        return await asyncio.shield(done)
+
+    async def _lead(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                await self._carry_out(group)
+        finally:
+            self._leader = None
+
+    async def _carry_out(self, group: list[_Waiting]) -> None:
+        writing = self._write()
+        try:
+            connection = await asyncio.to_thread(_begin, writing)
+        except Exception as error:
+            for _, done in group:
+                done.set_exception(error)
+            return
+        try:
+            results = await self._committed(writing, connection, [act for act, _ in group])
+        except Exception as error:  # nothing was kept
+            if len(group) == 1:
+                group[0][1].set_exception(error)
+                return
+            for each in group:
+                await self._carry_out([each])
+            return
+        for (_, done), result in zip(group, results, strict=True):
+            done.set_result(result)
+
+    async def _committed(
+        self, writing: AbstractContextManager[Session], connection: sa.Connection, acts: list[Callable[[Session], Any]]
+    ) -> list[Any]:
+        """What they return, each in a session of its own, which remembers nothing of the acts before."""
+        results = list[Any]()
+        try:
+            for act in acts:
+                with self._within(connection) as session:
+                    results.append(act(session))
+                    session.flush()
+        except BaseException:
+            await asyncio.to_thread(writing.__exit__, *sys.exc_info())
+            raise
+        await asyncio.to_thread(writing.__exit__, None, None, None)
+        return results
+
+
+def _begin(writing: AbstractContextManager[Session]) -> sa.Connection:
+    """Waits for the lock."""
+    session = writing.__enter__()
+    try:
+        return session.connection()
+    except BaseException:
+        writing.__exit__(*sys.exc_info())
+        raise

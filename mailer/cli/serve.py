@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import signal
 import sys
 from collections.abc import Generator
 from typing import Annotated, Any
@@ -45,7 +46,13 @@ async def _serve(app: App, *, with_worker: bool) -> int:
     stop()  # one part has ended: so does the other
     await asyncio.wait(parts)
     pages.result()
-    return (worker.returncode or 0) if worker else 0
+    status = (worker.returncode or 0) if worker else 0
+    if status < 0 and -status != signal.SIGTERM:
+        raise MailerError(
+            f"The worker was ended by {signal.Signals(-status).name}. What it held is sent by the next one: start"
+            " mailer again. If nobody did that, look whether the machine is out of memory."
+        )
+    return max(status, 0)
 
 
 async def _start_worker() -> asyncio.subprocess.Process:

@@ -1,7 +1,7 @@
 """mailer worker: sends, and loads nothing of the pages."""
 
 import os
-import sys
+import signal
 import threading
 from typing import Annotated
 
@@ -23,10 +23,10 @@ def worker(
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed cannot say so, but its end of our input closes. What was on its way is uncertain then,
-    as when we are killed ourselves."""
-    sys.stdin.buffer.read()
-    os._exit(1)
+    """A parent that was killed cannot say so, but its end of our input closes."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _work(worker: Worker) -> None:

@@ -3,11 +3,11 @@
     python bench/pages.py --json
     python bench/pages.py --rate 200 --seconds 30 --readers 500000
 
-The real `mailer serve` answers and sends at once; with --apart the worker is a process of its own. Requests leave at
-their moments whether or not the earlier ones have been answered, so that a server which stalls is not asked less; every
-second one subscribes a new address, every other one confirms an address that asked two seconds before. What is counted
-is the time from the moment at which a request was due to its whole answer. Answers to the form leave at multiples of
-50 ms (mailer/web/asking.py), so that is their least. An error is every answer that is not 200, and none.
+The real `mailer serve` answers, and its worker sends. Requests leave at their moments whether or not the earlier ones
+have been answered, so that a server which stalls is not asked less; every second one subscribes a new address, every
+other one confirms an address that asked two seconds before. What is counted is the time from the moment at which a
+request was due to its whole answer. Answers to the form leave at multiples of 50 ms (mailer/web/asking.py), so that is
+their least. An error is every answer that is not 200, and none.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main() -> None:
     for name, readers in (("nothing goes out", 0), ("an issue goes out", wanted.readers)):
         print(name, file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="mailer-pages-", dir=wanted.folder) as folder:
-            results[name] = measured(Path(folder), readers, wanted.rate, wanted.seconds, apart=wanted.apart)
+            results[name] = measured(Path(folder), readers, wanted.rate, wanted.seconds)
     if wanted.json:
         print(json.dumps(results))
         return
@@ -72,13 +72,12 @@ def arguments() -> argparse.Namespace:
     add("--rate", type=int, default=200, help="requests a second")
     add("--seconds", type=int, default=20)
     add("--readers", type=int, default=300_000, help="of the issue that is going out: enough to last")
-    add("--apart", action="store_true", help="mailer serve --no-worker, and mailer worker beside it")
     add("--folder", help="where the database is made; by default the system's")
     add("--json", action="store_true", help="print one JSON object last")
     return parser.parse_args()
 
 
-def measured(folder: Path, readers: int, rate: int, seconds: int, *, apart: bool) -> dict[str, object]:
+def measured(folder: Path, readers: int, rate: int, seconds: int) -> dict[str, object]:
     """Figures of one server. Raises Failed."""
     url, port = f"sqlite:///{folder / 'mailer.db'}", receivers.free_port()
     fill(url, readers or 1, SIZE)
@@ -87,15 +86,13 @@ def measured(folder: Path, readers: int, rate: int, seconds: int, *, apart: bool
         settings |= {f"requests_{name}": MANY for name in ("expected", "per_network", "per_domain", "per_address")}
         installation = Installation(folder, url, settings | {"listen": f"127.0.0.1:{port}"})
         app = installation.app()
-        command = [sys.executable, "-m", "mailer", "serve", *(["--no-worker"] if apart else [])]
+        command = [sys.executable, "-m", "mailer", "serve"]
         with contextlib.ExitStack() as running:
             running.enter_context(opened(app))
             server = running.enter_context(
                 Process(command, environment=installation.environment, folder=folder, asked=True)
             )
             _until_it_answers(server, port)
-            if apart:
-                running.enter_context(installation.worker())
             if readers:
                 for _ in until(60):
                     if sink.counted()[0] > readers // 100:

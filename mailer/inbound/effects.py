@@ -378,8 +378,8 @@ class Effects:
         """Why the form would not take the address, or not now."""
         if refusal := policy_of(self._settings).refusal(author):
             return f"it is not an address that we take ({refusal})"
-        counted = limits.count(session, {Measure.DOMAIN: author.domain}, key, now)
-        if counted[Measure.DOMAIN] > self._settings.requests_per_domain:
+        counted = limits.count(session, {Measure.MAILED: author.domain}, key, now)
+        if counted[Measure.MAILED] > self._settings.requests_per_domain:
             return "too many requests for addresses of its domain"
         return None
 

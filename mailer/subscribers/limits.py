@@ -25,6 +25,7 @@ class Measure(enum.StrEnum):
     EVERYBODY = "everybody"  #: requests to this installation
     NETWORK = "network"  #: those from one network, truncated as in the consent record
     DOMAIN = "domain"  #: those for addresses of one receiving domain
+    MAILED = "mailed"  #: the same by mail: who fills the form's limit leaves this road open
     ADDRESS = "address"  #: those for one mailbox, whatever tag stands behind its name
     PROOF = "proof"  #: uses of one proof of work, which counts once
 
@@ -34,6 +35,7 @@ WINDOWS = {
     Measure.EVERYBODY: _HOUR,
     Measure.NETWORK: _HOUR,
     Measure.DOMAIN: _HOUR,
+    Measure.MAILED: _HOUR,
     Measure.ADDRESS: _DAY,
 }
 

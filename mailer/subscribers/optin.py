@@ -17,7 +17,7 @@ from mailer.statement import Statement, is_one_of
 from mailer.subscribers.address import Address
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
 from mailer.subscribers.subscription import lock_address, lock_reading, was_written_to
-from mailer.subscribers.suppression import holds_back, is_suppressed, lift
+from mailer.subscribers.suppression import LIFTED_BY_CONFIRMING, holds_back, is_suppressed, lift
 from mailer.tables import (
     Consent,
     ConsentEvent,
@@ -25,7 +25,6 @@ from mailer.tables import (
     Edition,
     Subscriber,
     Subscription,
-    SuppressionReason,
     metadata,
 )
 
@@ -179,7 +178,7 @@ def confirm(
     outcome, named = _outcome(asked), asked.subscription_id
     if outcome not in COUNTS:
         return Confirmed(outcome=outcome, subscription_id=named)
-    for reason in (SuppressionReason.UNREACHABLE, SuppressionReason.ERASED) if asked.is_suppressed else ():
+    for reason in LIFTED_BY_CONFIRMING if asked.is_suppressed else ():
         lift(session, asked.address_hash, reason=reason, by="reader", now=now)
     if asked.status is not SubscriptionStatus.CONFIRMED:
         held = asked.status is SubscriptionStatus.SUPPRESSED

@@ -15,9 +15,10 @@ from mailer.inbound import commands, quarantine
 from mailer.inbound.incoming import Effect
 from mailer.rendering.decoded import parse as parse_mail
 from mailer.rendering.decoded import part
-from mailer.subscribers import optin
+from mailer.subscribers import limits, optin
 from mailer.subscribers.address import hash as address_hash
 from mailer.subscribers.address import parse
+from mailer.subscribers.limits import Measure
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import (
     Consent,
@@ -368,6 +369,19 @@ def test_an_address_is_answered_so_often_an_hour(inbound: Inbound, clock: Handed
     assert effects == [Effect.REQUESTED] * commands.ANSWERS_AN_HOUR + [Effect.NOTHING] * 2
     clock.pass_(hours=1)
     assert inbound.take(by_hand("later"), SUBSCRIBE, READER).effect is Effect.REQUESTED
+
+
+@pytest.mark.usefixtures("published")
+def test_a_domain_is_answered_so_often_an_hour_and_not_less_because_the_form_was_used_up(inbound: Inbound) -> None:
+    settings = inbound.app.settings.model_copy(update={"requests_per_domain": 2})
+    inbound.app = replace(inbound.app, settings=settings)
+    key = settings.address_key.get_secret_value()
+    with inbound.app.database.write() as session:
+        for _ in range(3):
+            limits.count(session, {Measure.DOMAIN: "far.example"}, key, inbound.app.clock())
+    asking = (f"{number}@far.example" for number in range(3))
+    effects = [inbound.take(by_hand(sender=each), SUBSCRIBE, each).effect for each in asking]
+    assert effects == [Effect.REQUESTED] * 2 + [Effect.NOTHING]
 
 
 @pytest.mark.usefixtures("published")

@@ -13,7 +13,9 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
@@ -27,6 +29,14 @@ T = TypeVar("T")
 _Waiting = tuple[Callable[[Session], Any], asyncio.Future[Any]]
 
 
+@dataclass
+class _Queue:
+    """Of one loop: acts of different loops wait for each other's transactions, as other writers do."""
+
+    waiting: list[_Waiting] = field(default_factory=list)
+    leader: asyncio.Task[None] | None = None
+
+
 class GroupCommit:
     """`write`: a writing transaction, as Database.write; `within`: a session in the transaction of a connection."""
 
@@ -36,8 +46,7 @@ class GroupCommit:
         within: Callable[[sa.Connection], AbstractContextManager[Session]],
     ) -> None:
         self._write, self._within = write, within
-        self._waiting = list[_Waiting]()
-        self._leader: asyncio.Task[None] | None = None
+        self._queues = WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue]()
 
     def carry_out(self, act: Callable[[Session], T]) -> T:
         """What `act` returns, once that is committed. Raises what it raises, and what the transaction raises.
@@ -48,19 +57,21 @@ class GroupCommit:
         return await_only(self._in_group(act))
 
     async def _in_group(self, act: Callable[[Session], T]) -> T:
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((act, done))
-        if self._leader is None:
-            self._leader = asyncio.create_task(self._lead())
+        loop = asyncio.get_running_loop()
+        queue = self._queues.setdefault(loop, _Queue())
+        done: asyncio.Future[T] = loop.create_future()
+        queue.waiting.append((act, done))
+        if queue.leader is None:
+            queue.leader = asyncio.create_task(self._lead(queue))
         return await asyncio.shield(done)
 
-    async def _lead(self) -> None:
+    async def _lead(self, queue: _Queue) -> None:
         try:
-            while self._waiting:
-                group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            while queue.waiting:
+                group, queue.waiting = queue.waiting[:MOST], queue.waiting[MOST:]
                 await self._carry_out(group)
         finally:
-            self._leader = None
+            queue.leader = None
 
     async def _carry_out(self, group: list[_Waiting]) -> None:
         writing = self._write()

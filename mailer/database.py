@@ -89,7 +89,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose changes are committed at the end, all of them, or none on any exception."""
-        assert not in_greenlet(), "the loop would wait for itself"
+        in_its_way = in_greenlet() or self._group.is_at_work()
+        assert not in_its_way, "the loop would wait for itself"
         with self._one_writer(), self._acting(self._writing) as session:
             yield session
             session.commit()
@@ -278,7 +279,7 @@ def _begin_writing(connection: sa.Connection) -> None:
             try:
                 driver.execute(_WRITING)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # its kinds are in the higher bits
                     break
                 time.sleep(LOOK_AGAIN)
             else:

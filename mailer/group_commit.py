@@ -52,9 +52,14 @@ class GroupCommit:
         """What `act` returns, once that is committed. Raises what it raises, and what the transaction raises.
 
         To be called in a greenlet of the loop (SQLAlchemy's greenlet_spawn), and others go on meanwhile. Who goes away
-        while it waits leaves the act behind: it is carried out.
+        while it waits leaves the act behind: it is carried out, unless the loop itself ends first.
         """
         return await_only(self._in_group(act))
+
+    def is_at_work(self) -> bool:
+        """Whether acts of this thread's loop are being carried out, so that nobody else may wait in it."""
+        loop = asyncio._get_running_loop()
+        return loop is not None and loop in self._queues and self._queues[loop].leader is not None
 
     async def _in_group(self, act: Callable[[Session], T]) -> T:
         loop = asyncio.get_running_loop()

@@ -74,8 +74,9 @@ class Worker:
         """What takes the mail that comes in, where it is handed to us."""
         return self._ways_in.receiver if self._ways_in else None
 
-    async def run(self) -> None:
-        """Registers, sends, and goes home. Whose lease was taken over begins anew, with nothing in hand.
+    async def run(self, patience: timedelta = timedelta()) -> None:
+        """Registers, sends, and goes home. Whose lease was taken over begins anew, with nothing in hand. For so long it
+        waits for a worker that holds the SQLite file.
 
         Raises SecondWorker, DatabaseError or SchemaError at the start, MailerError where it cannot listen. Later it
         waits for a database that is away.
@@ -83,11 +84,12 @@ class Worker:
         app = self._app
         app.database.check_schema()
         self._warn_of_unaligned_keys()
-        with workers.sole_use(app.database):
+        with contextlib.ExitStack() as held:
+            await self._hold(held, patience)
             if self._ways_in:
                 await self._ways_in.start()
             try:
-                worker_id: int | None = self._register()
+                worker_id: int | None = await asyncio.to_thread(self._register)
                 while worker_id is not None and await self._loses_its_lease(worker_id):
                     log.error(
                         "this worker's lease lapsed and was taken over; it begins anew. Compare the clocks of the"
@@ -97,6 +99,25 @@ class Worker:
             finally:
                 if self._ways_in:
                     await self._ways_in.stop()
+
+    async def _hold(self, held: contextlib.ExitStack, patience: timedelta) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience.total_seconds()
+        while True:
+            try:
+                held.enter_context(workers.sole_use(self._app.database))
+            except workers.SecondWorker as error:
+                if self._stopped.is_set() or loop.time() >= until:
+                    raise
+                log.warning("%s Waiting for it to end.", error)
+            else:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), TICK.total_seconds())
+
+    def _end(self, worker_id: int) -> None:
+        with self._app.database.write() as session:
+            workers.end(session, worker_id, self._app.clock())
 
     def _register(self) -> int:
         app = self._app
@@ -134,8 +155,8 @@ class Worker:
             self._has_lost_lease = True
         finally:
             scheduler.shutdown(wait=False)
-            with contextlib.suppress(DatabaseError), app.database.write() as session:
-                workers.end(session, worker_id, app.clock())
+            with contextlib.suppress(DatabaseError):
+                await asyncio.to_thread(self._end, worker_id)
         return self._has_lost_lease and not self._stopped.is_set()
 
     def _warn_of_unaligned_keys(self) -> None:

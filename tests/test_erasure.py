@@ -39,7 +39,7 @@ from mailer.tables import (
 )
 from mailer.tokens import Purpose
 from tests.conftest import HandedClock
-from tests.subscribers.test_subscription import Desk, desk  # noqa: F401  (a fixture)
+from tests.subscribers.test_optin import Desk, desk  # noqa: F401  (a fixture)
 
 ANNA = "anna.unmistakable@example.org"
 

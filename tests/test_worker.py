@@ -143,6 +143,20 @@ async def test_a_second_worker_on_the_same_file_is_refused(
             await Worker(assemble(app.settings, clock)).run()
 
 
+@pytest.mark.sqlite
+async def test_the_worker_of_pages_waits_for_one_that_has_mails_in_hand(
+    app: App, clock: HandedClock, scripted: ScriptedRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = assemble(on_disk(app.settings, scripted), clock)
+    worker = Worker(app)
+    with workers.sole_use(app.database):
+        running = asyncio.create_task(worker.run(patience=timedelta(seconds=30)))
+        await until(lambda: "Waiting for it to end." in caplog.text)
+    await until(lambda: _is_held(app.database))
+    worker.stop()
+    await asyncio.wait_for(running, 30)
+
+
 @pytest.mark.postgresql
 async def test_a_worker_whose_lease_was_taken_over_begins_anew(
     app: App, publication: Publication, clock: HandedClock, scripted: ScriptedRelay, subscribe: Subscribe

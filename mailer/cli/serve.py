@@ -14,6 +14,7 @@ import uvicorn
 from mailer.app import App
 from mailer.cli.shared import installation, on_signals, run_loop, start_logging
 from mailer.errors import MailerError
+from mailer.program import like_ours
 from mailer.web.site import create_app
 
 
@@ -30,11 +31,7 @@ def serve(
 async def _serve(app: App, *, with_worker: bool) -> int:
     """Returns the worker's exit status; what was wrong it has said itself."""
     server = web_server(app)
-    pages = asyncio.create_task(serve_pages(server, app.settings.listen))
     worker = await _start_worker() if with_worker else None
-    parts: list[asyncio.Task[Any]] = [pages]
-    if worker:
-        parts.append(asyncio.create_task(worker.wait()))
 
     def stop() -> None:
         server.should_exit = True
@@ -42,6 +39,10 @@ async def _serve(app: App, *, with_worker: bool) -> int:
             worker.terminate()
 
     on_signals(stop)
+    pages = asyncio.create_task(serve_pages(server, app.settings.listen))
+    parts: list[asyncio.Task[Any]] = [pages]
+    if worker:
+        parts.append(asyncio.create_task(worker.wait()))
     await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     stop()  # one part has ended: so does the other
     await asyncio.wait(parts)
@@ -56,8 +57,16 @@ async def _serve(app: App, *, with_worker: bool) -> int:
 
 
 async def _start_worker() -> asyncio.subprocess.Process:
-    words = (sys.executable, "-m", "mailer", "worker", "--beside-pages")
-    return await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.PIPE)
+    """Out of the terminal's group: Ctrl-C is for us, who let it end."""
+    try:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "mailer", "worker", "--beside-pages"),
+            stdin=asyncio.subprocess.PIPE,
+            env=like_ours(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise MailerError(f"The worker could not be started: {error}.") from None
 
 
 def web_server(app: App) -> uvicorn.Server:

@@ -3,12 +3,16 @@
 import os
 import signal
 import threading
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from mailer.cli.shared import installation, on_signals, run_loop, start_logging
 from mailer.worker import Worker
+
+OF_BEFORE = timedelta(seconds=30)
+"""How long it waits for the worker of pages that were killed, which sends what it has in hand."""
 
 
 def worker(
@@ -19,7 +23,7 @@ def worker(
         threading.Thread(target=_end_with_parent, daemon=True).start()
     app = installation()
     start_logging(app.settings.log_level)
-    run_loop(_work(Worker(app)))
+    run_loop(_work(Worker(app), OF_BEFORE if beside_pages else timedelta()))
 
 
 def _end_with_parent() -> None:
@@ -29,6 +33,6 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def _work(worker: Worker) -> None:
+async def _work(worker: Worker, patience: timedelta) -> None:
     on_signals(worker.stop)
-    await worker.run()
+    await worker.run(patience)

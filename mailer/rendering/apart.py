@@ -4,12 +4,12 @@ A worker renders once an edition and then sends for hours. The process costs hal
 """
 
 import enum
-import os
 import pickle
 import subprocess
 import sys
 from typing import Any
 
+from mailer.program import like_ours
 from mailer.rendering.errors import RenderError
 
 
@@ -30,7 +30,7 @@ def apart(work: Work, *values: object, **named: object) -> Any:
             [sys.executable, "-P", "-m", "mailer.rendering"],
             input=pickle.dumps((str(work), values, named)),
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
+            env=like_ours(),
             process_group=0,
             check=False,
         )

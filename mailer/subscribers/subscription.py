@@ -304,18 +304,22 @@ def id_of(row: Any) -> int:
 
 
 def _writing(table: sa.Table, names: Sequence[str], unique: Sequence[str], found: Sequence[str]) -> Statement:
-    """An insert that finds, and locks, the row that is there already."""
+    """An insert that finds, and locks, the row that is there already. What it sets to what it is must be no key: else
+    PostgreSQL has it wait for everybody who writes a row that refers to it, such as an issue's deliveries."""
 
     def statement(insert: Any) -> Any:
         row = insert(table).values({name: sa.bindparam(name) for name in names})
-        held = row.on_conflict_do_update(index_elements=unique, set_={unique[0]: row.excluded[unique[0]]})
+        held = row.on_conflict_do_update(index_elements=unique, set_={found[-1]: table.c[found[-1]]})
         return held.returning(*(table.c[name] for name in found))
 
     return Statement(statement)
 
 
 _LOCK_ADDRESS = _writing(
-    metadata.tables["subscriber"], ("address", "address_hash", "domain", "created_at"), ["address_hash"], ["id"]
+    metadata.tables["subscriber"],
+    ("address", "address_hash", "domain", "created_at"),
+    ["address_hash"],
+    ["id", "domain"],
 )
 _LOCK_READING = _writing(
     metadata.tables["subscription"],

@@ -31,11 +31,12 @@ def port() -> int:
 def serve(installed: Type, tmp_path: Path, port: int) -> Iterator[Serve]:
     """Starts it in the folder that `mailer init` has set up, with these settings beside those of the folder."""
     assert installed("migrate").status == 0
+    (tmp_path / "queue.py").write_text("raise RuntimeError('no module of ours')")
     running = list[subprocess.Popen[str]]()
 
     def start(**settings: str) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "MAILER_LISTEN": f"127.0.0.1:{port}", **settings}
-        words = [sys.executable, "-m", "mailer", "serve"]
+        words = [sys.executable, "-P", "-m", "mailer", "serve"]
         process = subprocess.Popen(
             words, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment, start_new_session=True
         )

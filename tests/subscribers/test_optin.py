@@ -8,6 +8,7 @@ from sqlmodel import col, select
 
 from mailer.database import Database
 from mailer.delivery import automatic
+from mailer.delivery.states import DeliveryStatus
 from mailer.subscribers.address import hash, parse
 from mailer.subscribers.optin import Confirmation, Confirmed, Owed, confirm, foresee, request
 from mailer.subscribers.states import SubscriptionStatus
@@ -168,6 +169,32 @@ def test_who_is_subscribed_and_asks_again_is_welcomed_again(desk: Desk, clock: H
     assert again.kind is DeliveryKind.WELCOME
     assert desk.statuses() == [SubscriptionStatus.CONFIRMED]
     assert desk.languages() == ["ru"], "a stranger at the form does not change a reader's language"
+
+
+@pytest.mark.postgresql
+def test_nobody_waits_for_an_issue_that_is_being_queued(desk: Desk, database: Database, clock: HandedClock) -> None:
+    """Its deliveries refer to the subscription of a known reader, whose request must not take longer for that."""
+    owed = desk.ask()
+    assert owed is not None
+    desk.confirm(owed)
+    with database.write() as queuing:
+        queuing.add(
+            Delivery(
+                kind=DeliveryKind.ISSUE,
+                edition_id=owed.edition_id,
+                subscription_id=owed.subscription_id,
+                destination=owed.destination,
+                status=DeliveryStatus.QUEUED,
+                due_at=clock(),
+                queued_at=clock(),
+                changed_at=clock(),
+            )
+        )
+        queuing.flush()
+        clock.pass_(days=1)
+        again = desk.ask()
+    assert again is not None
+    assert again.kind is DeliveryKind.WELCOME
 
 
 def test_the_newest_form_sets_the_language_of_a_pending_reader(desk: Desk, clock: HandedClock) -> None:

@@ -12,6 +12,7 @@ interpreter and wait to get it back, while all other writers wait for the lock (
 import asyncio
 import sys
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -35,6 +36,11 @@ class _Queue:
 
     waiting: list[_Waiting] = field(default_factory=list)
     leader: asyncio.Task[None] | None = None
+    thread: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "commit"))
+
+    async def aside(self, call: Callable[..., T], *values: object) -> T:
+        """In a thread of its own: in a shared one it would wait for others that wait for it."""
+        return await asyncio.get_running_loop().run_in_executor(self.thread, call, *values)
 
 
 class GroupCommit:
@@ -74,32 +80,36 @@ class GroupCommit:
         try:
             while queue.waiting:
                 group, queue.waiting = queue.waiting[:MOST], queue.waiting[MOST:]
-                await self._carry_out(group)
+                await self._carry_out(queue, group)
         finally:
             queue.leader = None
 
-    async def _carry_out(self, group: list[_Waiting]) -> None:
+    async def _carry_out(self, queue: _Queue, group: list[_Waiting]) -> None:
         writing = self._write()
         try:
-            connection = await asyncio.to_thread(_begin, writing)
+            connection = await queue.aside(_begin, writing)
         except Exception as error:
             for _, done in group:
                 done.set_exception(error)
             return
         try:
-            results = await self._committed(writing, connection, [act for act, _ in group])
+            results = await self._committed(queue, writing, connection, [act for act, _ in group])
         except Exception as error:  # nothing was kept
             if len(group) == 1:
                 group[0][1].set_exception(error)
                 return
             for each in group:
-                await self._carry_out([each])
+                await self._carry_out(queue, [each])
             return
         for (_, done), result in zip(group, results, strict=True):
             done.set_result(result)
 
     async def _committed(
-        self, writing: AbstractContextManager[Session], connection: sa.Connection, acts: list[Callable[[Session], Any]]
+        self,
+        queue: _Queue,
+        writing: AbstractContextManager[Session],
+        connection: sa.Connection,
+        acts: list[Callable[[Session], Any]],
     ) -> list[Any]:
         """What they return, each in a session of its own, which remembers nothing of the acts before."""
         results = list[Any]()
@@ -109,9 +119,9 @@ class GroupCommit:
                     results.append(act(session))
                     session.flush()
         except BaseException:
-            await asyncio.to_thread(writing.__exit__, *sys.exc_info())
+            await queue.aside(writing.__exit__, *sys.exc_info())
             raise
-        await asyncio.to_thread(writing.__exit__, None, None, None)
+        await queue.aside(writing.__exit__, None, None, None)
         return results
 
 

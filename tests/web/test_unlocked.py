@@ -1,6 +1,7 @@
 """Pages are made when nothing is locked any more: whoever writes need not wait for a template."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -34,14 +35,20 @@ def made(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The templates that were rendered, each while somebody else wrote."""
     render, found = Pages.render, list[str]()
 
-    def render_while_somebody_writes(self: Pages, template: str, *words: Any, **values: Any) -> str:
+    def write() -> None:
         with app.database.write():
-            found.append(template)
-        return render(self, template, *words, **values)
+            pass
 
-    monkeypatch.setattr(Pages, "render", render_while_somebody_writes)
-    monkeypatch.setattr("mailer.database.BUSY_SECONDS", 0.05)
-    yield found
+    with ThreadPoolExecutor(1) as somebody:
+
+        def render_while_somebody_writes(self: Pages, template: str, *words: Any, **values: Any) -> str:
+            somebody.submit(write).result()
+            found.append(template)
+            return render(self, template, *words, **values)
+
+        monkeypatch.setattr(Pages, "render", render_while_somebody_writes)
+        monkeypatch.setattr("mailer.database.BUSY_SECONDS", 0.05)
+        yield found
     assert found
 
 

@@ -372,7 +372,7 @@ class Pipeline(asyncio.Protocol):
         if left <= 0:
             self._end(Reply(Stage.CONNECT, None, "timed out"))
         else:
-            self._timer = self._loop.call_later(left, self._look)
+            self._timer = self._loop.call_later(min(left, self._timeout), self._look)  # what is awaited may change
 
 
 def _check(transaction: _Transaction | None, stage: Stage, code: int, octets: bytes) -> None:

@@ -240,6 +240,7 @@ async def test_a_relay_that_answers_early_and_reads_no_more_is_not_waited_for(mo
             await reader.readline()
             writer.write(answer)
         await reader.readline()
+        await asyncio.sleep(0.3)  # slower than an answer to a word may be, as an answer to content may be
         writer.write(b"552 5.3.4 Too big\r\n")
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         try:

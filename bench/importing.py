@@ -1,17 +1,18 @@
-"""What it costs to bring a million readers in, and whether another writer finds room meanwhile.
+"""What it costs to bring a million readers in, whether another writer finds room meanwhile, and what it costs then to
+look at all of them.
 
     python bench/importing.py --json
     python bench/importing.py --rows 100000 --dry-run
 
 The real command reads a file like Mailchimp's into an SQLite file. Another process, which stands for the worker, writes
-a row there twenty times a second and keeps how long each took, commit included. The last line of stdout is one JSON
+a row there twenty times a second and keeps how long each took, commit included. Then the consents are hung onto their
+chain, as the worker does, and the commands that go through all readers are run. The last line of stdout is one JSON
 object; seconds of the processor stand beside those of the clock, for a machine that is not alone.
 """
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,16 +20,23 @@ import threading
 import time
 from pathlib import Path
 
-from bench.installation import Installation
-from bench.processes import ROOT, end_on_sigterm
+from bench.installation import Installation, opened
+from bench.processes import ROOT, Failed, end_on_sigterm
 from mailer.clock import system_clock
 from mailer.database import Database
+from mailer.subscribers import chain
 from mailer.tables import Edition, Publication, Worker
 
 HEADER = "Email Address,First Name,OPTIN_TIME,OPTIN_IP,UNSUB_TIME\n"
 DOMAINS = 5_000
 LEFT = 50  #: one in so many has left
 PAUSE = 0.05
+AFTER = {
+    "verify": ["consent", "verify"],
+    "stats": ["stats", "--json"],
+    "retention": ["retention", "--json"],
+    "export": ["subscribers", "export", "out.csv"],
+}
 
 
 def main() -> None:
@@ -50,32 +58,67 @@ def measure(folder: Path, rows: int, mode: str, dry_run: bool) -> dict[str, obje
     url = f"sqlite:///{folder / 'mailer.db'}"
     _install(url)
     _write(folder / "many.csv", rows)
-    environment = Installation(folder, url, {"relay_host": "127.0.0.1"}).environment
-    command = [sys.executable, "-m", "mailer", "subscribers", "import", "many.csv", "--as", mode, "--edition", "en"]
-    command += ["--evidence", "a form", "--dry-run" if dry_run else "--yes", "--json", "--report", "fates.jsonl"]
+    installation = Installation(folder, url, {"relay_host": "127.0.0.1"})
+    words = ["subscribers", "import", "many.csv", "--as", mode, "--edition", "en", "--evidence", "a form"]
+    words += ["--dry-run" if dry_run else "--yes", "--json", "--report", "fates.jsonl"]
     took = list[float]()
     done = threading.Event()
     other = threading.Thread(target=_write_meanwhile, args=(url, took, done))
-    began = time.monotonic()
-    with subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **environment, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
-    ) as process:
-        other.start()
-        said = process.communicate()[0]
+    other.start()
+    said, cost = _typed(installation, words)
     done.set()
     other.join()
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     took.sort()
-    return {
+    found = {
         **json.loads(said.splitlines()[-1]),
-        "seconds": round(time.monotonic() - began, 1),
-        "processor_seconds": round(spent.ru_utime + spent.ru_stime, 1),
-        "peak_mb": round(spent.ru_maxrss / 1024, 1),
+        **cost,
         "other_writer_ms": {
             name: round(1000 * took[min(int(len(took) * share), len(took) - 1)], 1)
             for name, share in (("median", 0.5), ("p99", 0.99), ("worst", 1))
         },
     }
+    if dry_run:
+        return found
+    return found | {"seal": _seal(installation)} | {name: _typed(installation, each)[1] for name, each in AFTER.items()}
+
+
+def _typed(installation: Installation, words: list[str]) -> tuple[bytes, dict[str, float]]:
+    """What a command says, and what it costs. Raises Failed."""
+    said, began = installation.folder / "said", time.monotonic()
+    environment = {**os.environ, **installation.environment, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "mailer", *words]
+    with said.open("wb") as out:
+        process = subprocess.Popen(command, cwd=installation.folder, env=environment, stdout=out)
+        _, status, spent = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise Failed(f"mailer {' '.join(words)} ended with {process.returncode}")
+    return said.read_bytes(), {
+        "seconds": round(time.monotonic() - began, 1),
+        "processor_seconds": round(spent.ru_utime + spent.ru_stime, 1),
+        "peak_mb": round(spent.ru_maxrss / 1024, 1),
+    }
+
+
+def _seal(installation: Installation) -> dict[str, float]:
+    """As the worker does, without its rests."""
+    began, spent, transactions = time.monotonic(), time.process_time(), list[float]()
+    with opened(installation.app()) as database:
+        while _waits(database):
+            transaction = time.monotonic()
+            with database.write() as session:
+                chain.seal(session, system_clock())
+            transactions.append(time.monotonic() - transaction)
+    return {
+        "seconds": round(time.monotonic() - began, 1),
+        "processor_seconds": round(time.process_time() - spent, 1),
+        "longest_ms": round(1000 * max(transactions, default=0), 1),
+    }
+
+
+def _waits(database: Database) -> bool:
+    with database.read() as session:
+        return chain.waits(session)
 
 
 def _install(url: str) -> None:

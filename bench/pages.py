@@ -40,6 +40,9 @@ SIZE = 30_000
 BEHIND = 2.0
 """Seconds between asking and confirming."""
 
+KEPT = 3.0
+"""Seconds for which a connection is kept that has nothing to do: less than the server keeps it."""
+
 MANY = str(10**9)
 
 
@@ -188,12 +191,17 @@ class Connections:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._idle = list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]()
+        self._idle = list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]]()
 
     async def post(self, path: str, data: dict[str, str]) -> int:
         """The status of the answer, all of which was read."""
-        pair = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
-        reader, writer = pair
+        now = asyncio.get_running_loop().time()
+        while self._idle and self._idle[0][0] < now - KEPT:
+            self._idle.pop(0)[2].close()
+        if self._idle:
+            _, reader, writer = self._idle.pop()
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         body = urlencode(data).encode()
         writer.write(
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -203,11 +211,11 @@ class Connections:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = re.search(rb"content-length: (\d+)", head)
         await reader.readexactly(int(length[1]) if length else 0)
-        self._idle.append(pair)
+        self._idle.append((asyncio.get_running_loop().time(), reader, writer))
         return int(head.split(b" ", 2)[1])
 
     def close(self) -> None:
-        for _, writer in self._idle:
+        for _, _, writer in self._idle:
             writer.close()
 
 

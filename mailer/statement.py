@@ -132,7 +132,10 @@ class Statement:
         }
         for column in compiled.insert_prefetch:  # what the table says of columns that are not named
             fixed[column.key] = (converts[column.key] or _same)(column.default.arg)
-        columns = statement.selected_columns if isinstance(statement, sa.Select) else statement.exported_columns
+        if isinstance(statement, sa.TextClause):
+            columns: Iterable[Any] = ()
+        else:
+            columns = statement.selected_columns if isinstance(statement, sa.Select) else statement.exported_columns
         processors = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         made = self._made[dialect.name] = _Made(
             sql=str(compiled),

@@ -59,12 +59,12 @@ def seen(session: Session, measured: Mapping[Measure, str], key: str, now: datet
 def count(session: Session, measured: Mapping[Measure, str], key: str, now: datetime) -> dict[Measure, int]:
     """Counts each once more. Returns the new numbers: exact, also where others count at the same time."""
     keys = {_key(measure, value, key, now): measure for measure, value in measured.items()}
-    counted = {}
-    for name, measure in sorted(keys.items()):  # in one order for everybody: two transactions never wait for each other
-        row = _COUNT.first(session, key=name, number=1, until=window_end(measure, now))
-        assert row is not None
-        counted[measure] = int(row[0])
-    return counted
+    if not keys:
+        return {}
+    values = dict[str, Any]()
+    for place, name in enumerate(sorted(keys)):  # one order for everybody: two transactions never wait for each other
+        values |= {f"key_{place}": name, f"until_{place}": window_end(keys[name], now)}
+    return {keys[name]: number for name, number in _COUNT[len(keys)].rows(session, **values)}
 
 
 def forget(session: Session, now: datetime) -> None:
@@ -82,10 +82,17 @@ _COUNTED = metadata.tables["counted"]
 _SEEN = Statement(sa.select(_COUNTED.c.number).where(_COUNTED.c.key == sa.bindparam("key")))
 
 
-def _counting(insert: Any) -> Any:
-    once = insert(_COUNTED).values({name: sa.bindparam(name) for name in ("key", "number", "until")})
-    more = once.on_conflict_do_update(index_elements=["key"], set_={"number": _COUNTED.c.number + 1})
-    return more.returning(_COUNTED.c.number)
+def _counting(many: int) -> Statement:
+    def statement(insert: Any) -> Any:
+        rows = [
+            {"key": sa.bindparam(f"key_{place}"), "number": sa.literal(1), "until": sa.bindparam(f"until_{place}")}
+            for place in range(many)
+        ]
+        once = insert(_COUNTED).values(rows)
+        more = once.on_conflict_do_update(index_elements=["key"], set_={"number": _COUNTED.c.number + 1})
+        return more.returning(_COUNTED.c.key, _COUNTED.c.number)
+
+    return Statement(statement)
 
 
-_COUNT = Statement(_counting)
+_COUNT = {many: _counting(many) for many in range(1, len(Measure) + 1)}

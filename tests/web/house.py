@@ -11,7 +11,7 @@ from typing import Literal
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page
 
 from mailer import publications
 from mailer.delivery import launch
@@ -123,12 +123,16 @@ class Window:
 
     def press(self, name: str, heading: str | None = None) -> None:
         """Presses the button that is called so and looks at what comes."""
-        self.page.get_by_role("button", name=name, exact=True).first.click()
-        self.look(heading)
+        self.click(self.page.get_by_role("button", name=name, exact=True), heading)
 
     def follow(self, name: str, heading: str | None = None) -> None:
         """Follows the first link that is called so and looks at where it leads."""
-        self.page.get_by_role("link", name=name, exact=True).first.click()
+        self.click(self.page.get_by_role("link", name=name, exact=True), heading)
+
+    def click(self, element: Locator, heading: str | None = None) -> None:
+        """Clicks the first of these and looks at the page that comes, when all of it is there."""
+        with self.page.expect_navigation():
+            element.first.click()
         self.look(heading)
 
     def open(self, mail: EmailMessage) -> None:

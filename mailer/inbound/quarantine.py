@@ -91,15 +91,6 @@ def arrivals(session: Session, *, quarantined: bool = False, limit: int = 50) ->
     return session.exec(wanted).all()
 
 
-def purge(session: Session, before: datetime) -> int:
-    """Forgets the mails that came before a moment, with their text and what is known of them. Returns how many.
-
-    One that comes again after that is a new one: keep them for MAILER_RETURN_PATH_DAYS at least, after which no report
-    counts.
-    """
-    return int(session.execute(sa.delete(Arrival).where(col(Arrival.arrived_at) < before)).rowcount)  # type: ignore[attr-defined]
-
-
 def whole(session: Session, arrival_id: int, *, lock: bool = False) -> tuple[Arrival, Quarantine]:
     """A mail that is in the quarantine with every octet. Raises NotThere or Cut."""
     arrival, kept = one(session, arrival_id, lock=lock)

@@ -1,7 +1,8 @@
-"""A reader goes on at another address at the moment at which the issue is claimed for the old one."""
+"""A reader goes on at another address, or back, at the moment at which the issue is on its way to the former one."""
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from sqlmodel import Session, select
@@ -12,6 +13,8 @@ from mailer.delivery.ledger import Answer, Claim
 from mailer.delivery.reply import Action, Consequence, Reply, Stage
 from mailer.delivery.states import DeliveryStatus
 from mailer.inbound.incoming import Effect, Kind
+from mailer.subscribers import moving
+from mailer.subscribers.address import hash, parse
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Arrival, Attempt, Delivery, Subscription
 from tests.conftest import HandedClock
@@ -146,3 +149,47 @@ def test_who_has_the_issue_at_the_new_address_gets_no_second_one(
     with database.read() as session:
         withdrawn = select(Delivery.subscription_id).where(Delivery.status == DeliveryStatus.WITHDRAWN)
         assert session.exec(withdrawn).all() == [old]
+
+
+@pytest.mark.parametrize("changes", [1, 2])
+def test_a_change_taken_back_while_the_mail_is_on_its_way_in_vain_loses_no_issue(
+    database: Database,
+    subscribe: Subscribe,
+    going_out: Callable[[], int],
+    worker_id: int,
+    clock: HandedClock,
+    changes: int,
+) -> None:
+    (old,) = subscribe(OLD)
+    going_out()
+    reading, back = old, list[int]()
+    for number in range(changes):
+        with database.write() as session:
+            reading, left = changed(session, reading, f"anna@new-{number}.example", clock)
+        back.append(left)
+        clock.pass_(hours=1)
+    (first,) = claimed(database, worker_id, clock)
+    assert first.subscription_id == reading != old
+    with database.write() as session:
+        taken = moving.take_back(session, back[0], wording="", network="", now=clock())
+        assert taken.outcome is moving.Move.DONE
+        ledger.follow(session, taken.pairs, taken.domain)
+    answered(database, [first], Reply(Stage.CONNECT, None, "no connection"), Consequence.RETURN, clock)
+    clock.pass_(hours=2)
+    (second,) = claimed(database, worker_id, clock)
+    assert (second.delivery_id, second.subscription_id, second.address) == (first.delivery_id, old, OLD)
+    assert second.destination == "example.org"
+
+
+def changed(session: Session, subscription: int, to: str, clock: HandedClock) -> tuple[int, int]:
+    """The reader goes on at `to`. Returns the subscription there, and what takes it back."""
+    said = {"wording": "", "network": "", "now": clock()}
+    address = parse(to)
+    asked = moving.ask(session, subscription, address, hash(address, "key"), window=timedelta(minutes=15), **said)
+    assert asked.owed is not None
+    assert asked.owed.consent_id is not None
+    moved = moving.confirm(session, asked.owed.consent_id, language="en", **said)
+    assert moved.owed is not None
+    assert moved.owed.consent_id is not None
+    ledger.follow(session, moved.pairs, moved.domain)
+    return asked.owed.subscription_id, moved.owed.consent_id

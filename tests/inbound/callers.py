@@ -53,7 +53,7 @@ def _seconds(at: datetime) -> str:
     return str(int(at.timestamp()))
 
 
-def _hmac(secret: str, content: bytes) -> str:
+def hexdigest(secret: str, content: bytes) -> str:
     return hmac.digest(secret.encode(), content, hashlib.sha256).hex()
 
 
@@ -75,7 +75,7 @@ class Signed:
 
     def call(self, told: Any, at: datetime, secret: str = SECRET) -> tuple[dict[str, str], bytes]:
         body = json.dumps(told).encode()
-        made = _hmac(secret, _seconds(at).encode() + b"." + body)
+        made = hexdigest(secret, _seconds(at).encode() + b"." + body)
         return {"X-Mailer-Timestamp": _seconds(at), "X-Mailer-Signature": made}, body
 
     def forged(self, told: Any, at: datetime) -> tuple[dict[str, str], bytes]:
@@ -191,7 +191,11 @@ class Mailgun:
     def call(self, told: Any, at: datetime, secret: str = SECRET) -> tuple[dict[str, str], bytes]:
         Mailgun.calls += 1
         timestamp, token = _seconds(at), f"{Mailgun.calls:050}"
-        signature = {"timestamp": timestamp, "token": token, "signature": _hmac(secret, (timestamp + token).encode())}
+        signature = {
+            "timestamp": timestamp,
+            "token": token,
+            "signature": hexdigest(secret, (timestamp + token).encode()),
+        }
         return {}, json.dumps({"signature": signature, "event-data": told}).encode()
 
     def forged(self, told: Any, at: datetime) -> tuple[dict[str, str], bytes]:

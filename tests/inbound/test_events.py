@@ -466,6 +466,27 @@ def test_deep_json_is_refused(client: TestClient, clock: HandedClock) -> None:
         assert client.post("/api/events/mailgun", content=body).status_code in (400, 401)
 
 
+@pytest.mark.parametrize("depth", [50, 120, 300, 900])
+def test_a_genuine_call_that_nests_deep_is_kept_or_refused(
+    inbound: Inbound, client: TestClient, clock: HandedClock, depth: int
+) -> None:
+    told: Any = {"event": "telegram"}
+    for _ in range(depth):
+        told = [told]
+    headers, body = SENDGRID.call([{"event": "telegram", "within": told}], clock())
+    answer = client.post("/api/events/sendgrid", headers=headers, content=body)
+    assert (answer.status_code, len(inbound.arrivals)) == ((200, 1) if depth == 50 else (400, 0))
+
+
+@pytest.mark.parametrize("timestamp", ["999999999999", "99999999999", "9" * 400, "-1", "1e9", "٣"])
+def test_a_genuine_call_whose_time_is_none_is_refused(inbound: Inbound, client: TestClient, timestamp: str) -> None:
+    body = json.dumps({"events": [{"kind": "telegram"}]}).encode()
+    made = callers.hexdigest(SECRET, timestamp.encode() + b"." + body)
+    headers = {b"X-Mailer-Timestamp": timestamp.encode(), b"X-Mailer-Signature": made.encode()}
+    answer = client.post("/api/events/signed", headers=headers, content=body)
+    assert (answer.status_code, inbound.arrivals) == (403, [])
+
+
 def test_a_provider_that_is_not_set_up_is_not_there(inbound: Inbound, client: TestClient) -> None:
     nobody = TestClient(create_app(inbound.app), base_url="https://news.example.org")
     for caller in EVERY:

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
@@ -16,9 +14,8 @@ from mailer.delivery.states import DeliveryStatus
 from mailer.inbound import breaker, effects, quarantine, reports
 from mailer.inbound.incoming import Effect
 from mailer.issues.states import IssueStatus
-from mailer.tables import Arrival, Issue, Quarantine
+from mailer.tables import Issue
 from mailer.tokens import Purpose
-from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
 from tests.inbound.conftest import DOMAIN, Inbound, Sent
 from tests.inbound.letters import READER, complaint, failed, letter, report
@@ -144,20 +141,6 @@ def test_only_a_whole_mail_can_be_taken_again(inbound: Inbound, monkeypatch: pyt
     assert number is not None
     with pytest.raises(quarantine.Cut, match="the first 100 octets"):
         inbound.effects.retry(number)
-
-
-def test_what_came_in_is_forgotten_in_time(inbound: Inbound, clock: HandedClock) -> None:
-    inbound.take(letter("one", sender=READER), f"a@{DOMAIN}", READER)
-    inbound.take(letter("away", sender=READER, subject="Out of office"), f"a@{DOMAIN}", READER)
-    clock.pass_(days=90)
-    inbound.take(letter("two", sender=READER), f"a@{DOMAIN}", READER)
-    with inbound.app.database.write() as session:
-        assert quarantine.purge(session, clock() - timedelta(days=60)) == 2
-    with inbound.app.database.read() as session:
-        assert [session.exec(select(sa.func.count()).select_from(table)).one() for table in (Arrival, Quarantine)] == [
-            1,
-            1,
-        ]
 
 
 def test_what_strangers_write_does_not_steer_the_log_and_readers_are_not_named_there(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mailer.inbound import address
@@ -12,6 +12,7 @@ from mailer.inbound.incoming import Action, Category, Incoming, Kind, Recipient
 from mailer.inbound.providers.provider import Refused
 
 TEXT = 10_000  #: characters of one value
+DEEPEST = 100  #: what nests deeper could be read, and not be written again
 
 Table = Mapping[str, Any]
 
@@ -19,9 +20,19 @@ Table = Mapping[str, Any]
 def parsed(body: bytes | str) -> Any:
     """Raises Refused."""
     try:
-        return json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         raise Refused("its body is not JSON") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for each in level for inner in _within(each)]
+    if level:
+        raise Refused(f"its body nests deeper than {DEEPEST}")
+    return value
+
+
+def _within(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def table(value: object) -> Table:

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from bench.installation import Installation, opened
-from bench.processes import ROOT, Failed, end_on_sigterm
+from bench.processes import ROOT, Failed, end_on_sigterm, peak_kb
 from mailer.clock import system_clock
 from mailer.database import Database
 from mailer.subscribers import chain
@@ -86,17 +86,22 @@ def _typed(installation: Installation, words: list[str]) -> tuple[bytes, dict[st
     """What a command says, and what it costs. Raises Failed."""
     said, began = installation.folder / "said", time.monotonic()
     environment = {**os.environ, **installation.environment, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "mailer", *words]
+    command, peak = [sys.executable, "-m", "mailer", *words], 0
     with said.open("wb") as out:
         process = subprocess.Popen(command, cwd=installation.folder, env=environment, stdout=out)
-        _, status, spent = os.wait4(process.pid, 0)
+        while True:
+            ended, status, spent = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
+            peak = max(peak, peak_kb(process.pid))
+            time.sleep(0.05)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise Failed(f"mailer {' '.join(words)} ended with {process.returncode}")
     return said.read_bytes(), {
         "seconds": round(time.monotonic() - began, 1),
         "processor_seconds": round(spent.ru_utime + spent.ru_stime, 1),
-        "peak_mb": round(spent.ru_maxrss / 1024, 1),
+        "peak_mb": round(peak / 1024, 1),
     }
 
 

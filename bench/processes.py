@@ -65,9 +65,7 @@ class Process:
     @property
     def peak_mb(self) -> float:
         """The most memory it held at once, in MB, as far as it was looked at: look while it lives."""
-        with contextlib.suppress(OSError):
-            found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
-            self._peak_kb = max(self._peak_kb, int(found[1]) if found else 0)
+        self._peak_kb = max(self._peak_kb, peak_kb(self.pid))
         return round(self._peak_kb / 1024, 1)
 
     @property
@@ -118,6 +116,15 @@ class Process:
                 with contextlib.suppress(OSError):
                     pipe.close()
         self._words.close()
+
+
+def peak_kb(pid: int) -> int:
+    """The most memory that a process held at once, so far; 0 where it has ended. What wait4 says of a child is at least
+    what its parent held when it was started."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        return int(found[1]) if found else 0
+    return 0
 
 
 def end_on_sigterm() -> None:

@@ -483,7 +483,7 @@ class Arrival(SQLModel, table=True):
     digest is here."""
 
     id: int | None = Field(default=None, primary_key=True)
-    digest: str = Field(unique=True, max_length=64)  #: SHA-256, see inbound.effects.digest
+    digest: str = Field(unique=True, max_length=64)  #: SHA-256, see inbound.letter.digest
     arrived_at: datetime
     listed_at: datetime | None = None  #: when the mailbox, where it waits for a person, was last seen to hold it
     road: str = Field(max_length=16)  #: "receiver", "mailbox", or the provider that told of it

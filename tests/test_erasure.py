@@ -15,7 +15,8 @@ from mailer.app import App
 from mailer.database import Database
 from mailer.delivery import ledger
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
-from mailer.inbound.effects import Effects, Letter
+from mailer.inbound.effects import Effects
+from mailer.inbound.letter import Letter
 from mailer.issues.states import IssueStatus
 from mailer.subscribers import address, chain, moving, suppression
 from mailer.subscribers.states import SubscriptionStatus

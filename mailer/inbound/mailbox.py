@@ -15,7 +15,8 @@ from typing import Protocol
 
 from mailer.database import DatabaseError
 from mailer.delivery.ledger.returning import StillSending
-from mailer.inbound.effects import Effects, Letter
+from mailer.inbound.effects import Effects
+from mailer.inbound.letter import Letter
 from mailer.inbound.quarantine import QuarantineFull
 from mailer.settings import MailboxAddress
 

@@ -17,7 +17,8 @@ from mailer.database import DatabaseError
 from mailer.delivery.ledger.returning import StillSending
 from mailer.errors import MailerError
 from mailer.inbound.addresses import ours
-from mailer.inbound.effects import Effects, Letter, Taken
+from mailer.inbound.effects import Effects, Taken
+from mailer.inbound.letter import Letter
 from mailer.inbound.quarantine import KEPT, QuarantineFull
 from mailer.printable import where
 

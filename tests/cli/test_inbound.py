@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mailer.app import assemble
-from mailer.inbound.effects import Effects, Letter
+from mailer.inbound.effects import Effects
+from mailer.inbound.letter import Letter
 from mailer.settings import load
 from tests.cli.conftest import Type
 from tests.inbound.letters import READER, letter

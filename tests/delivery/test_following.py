@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlmodel import Session, select
@@ -183,7 +184,7 @@ def test_a_change_taken_back_while_the_mail_is_on_its_way_in_vain_loses_no_issue
 
 def changed(session: Session, subscription: int, to: str, clock: HandedClock) -> tuple[int, int]:
     """The reader goes on at `to`. Returns the subscription there, and what takes it back."""
-    said = {"wording": "", "network": "", "now": clock()}
+    said: dict[str, Any] = {"wording": "", "network": "", "now": clock()}
     address = parse(to)
     asked = moving.ask(session, subscription, address, hash(address, "key"), window=timedelta(minutes=15), **said)
     assert asked.owed is not None

@@ -11,7 +11,8 @@ from mailer.app import App
 from mailer.delivery import automatic, ledger
 from mailer.delivery.ledger import Answer
 from mailer.delivery.reply import Action, Consequence, Reply, Stage
-from mailer.inbound.effects import Effects, Letter, Taken
+from mailer.inbound.effects import Effects, Taken
+from mailer.inbound.letter import Letter
 from mailer.subscribers import optin
 from mailer.subscribers.address import parse
 from mailer.tables import (

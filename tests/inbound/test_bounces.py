@@ -11,8 +11,8 @@ from mailer.delivery.log import LogFilter, entries
 from mailer.delivery.reply import Action, Consequence, Reply, Stage
 from mailer.delivery.states import DeliveryStatus
 from mailer.delivery.tally import many_complaints
-from mailer.inbound.effects import Letter
 from mailer.inbound.incoming import Category, Effect
+from mailer.inbound.letter import Letter
 from mailer.subscribers import optin, suppression
 from mailer.subscribers.optin import Confirmation, Confirmed
 from mailer.subscribers.states import SubscriptionStatus

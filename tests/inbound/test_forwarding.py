@@ -14,8 +14,8 @@ from mailer.delivery.ledger import claim
 from mailer.delivery.session import Envelope
 from mailer.delivery.states import DeliveryStatus
 from mailer.inbound import forwarding, quarantine
-from mailer.inbound.effects import Letter
 from mailer.inbound.incoming import Effect
+from mailer.inbound.letter import Letter
 from mailer.rendering.decoded import parse as parse_mail
 from mailer.rendering.message import Enclosed, Head, Slot, compose_enclosing, marker
 from mailer.tables import Delivery, DeliveryKind, Edition, Publication

@@ -11,8 +11,9 @@ from sqlmodel import select
 from mailer.database import DatabaseError
 from mailer.delivery import launch
 from mailer.delivery.states import DeliveryStatus
-from mailer.inbound import breaker, effects, quarantine, reports
+from mailer.inbound import breaker, quarantine, reports
 from mailer.inbound.incoming import Effect
+from mailer.inbound.letter import Letter
 from mailer.issues.states import IssueStatus
 from mailer.tables import Issue
 from mailer.tokens import Purpose
@@ -289,7 +290,7 @@ def test_three_complaints_among_a_hundred_pause_an_issue_once(
     for number, delivery_id in enumerate(deliveries[:5]):
         token = inbound.app.tokens.make(Purpose.MESSAGE_ID, delivery_id)
         octets = complaint("Feedback-Type: abuse", returned=f"Message-ID: <{token}@{DOMAIN}>\n\n")
-        letter = effects.Letter(octets=octets, road="receiver", recipient=f"fbl@{DOMAIN}", sender="loop@far.example")
+        letter = Letter(octets=octets, road="receiver", recipient=f"fbl@{DOMAIN}", sender="loop@far.example")
         one_process.take(letter)
         assert status_of_issue(inbound) == (IssueStatus.PAUSED if number == 2 else IssueStatus.SENDING)
         if number == 2:

@@ -7,7 +7,7 @@
     forgetting  readers go: what waits for them is withdrawn, and what servers said of them is blanked
     following   a reader goes on at another address: what waits goes there
     ending      when an issue is done, and what becomes of a cancelled one
-    statements  how what runs for every group of readers reaches the database
+    returning   a report or a complaint came in about a mail that was taken
     moving      the one statement that changes a Delivery's state
 
 Functions take a session and never commit: the caller's one transaction records the answers of the last moments and

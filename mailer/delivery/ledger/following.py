@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 import sqlalchemy.orm
@@ -39,8 +40,13 @@ def follow_late(session: Session, ids: Sequence[int]) -> None:
 
 
 _old, _new = sa.orm.aliased(Subscription), sa.orm.aliased(Subscription)
+_PAIR: Sequence[sa.ColumnElement[Any]] = (
+    col(_old.id).label("old"),
+    col(_new.id).label("new"),
+    col(Subscriber.domain).label("domain"),
+)
 _PAIRS = (
-    sa.select(col(_old.id).label("old"), col(_new.id).label("new"), col(Subscriber.domain).label("domain"))
+    sa.select(*_PAIR)
     .select_from(DELIVERY)
     .join(_old, col(_old.id) == DELIVERY.c.subscription_id)
     .where(AMONG_IDS, DELIVERY.c.issue_id.is_not(None), col(_old.status) != SubscriptionStatus.CONFIRMED)

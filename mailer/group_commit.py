@@ -4,9 +4,10 @@ A flush takes as long as a dozen acts, and every other writer waits behind it. N
 of them are on disk. Where one fails, nothing of the group is kept, and each is carried out once more by itself: an act
 changes what its session holds and nothing else.
 
-Requests run in the event loop's own thread, as greenlets that wait here for their turn; only waiting for the lock and
-the flush go on in another thread. In threads of their own, every one of SQLite's short calls would let go of the
-interpreter and wait to get it back, while all other writers wait for the lock (docs/performance.md).
+The requests that come in masses run in the event loop's own thread, as greenlets that wait here for their turn; only
+waiting for the lock and the flush go on in another thread. In threads of their own, every one of SQLite's short calls
+would let go of the interpreter and wait to get it back, while all other writers wait for the lock
+(docs/decisions/0018-requests-in-the-loop.md).
 """
 
 import asyncio

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from sqlmodel import select
 
 from mailer.app import App
 from mailer.cli import importing
@@ -15,7 +16,7 @@ from mailer.cli.shared import hashed, installation, parsed, who
 from mailer.subscribers import suppression
 from mailer.subscribers.address import Address
 from mailer.subscribers.importing.fates import As
-from mailer.tables import Suppression, SuppressionReason
+from mailer.tables import Publication, Suppression, SuppressionReason
 
 commands = typer.Typer(help="The suppression list: addresses that get no mail.", no_args_is_help=True)
 
@@ -30,17 +31,19 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="The newest so many.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Who gets no mail, since when, and why."""
+    """Who gets no mail, since when, and why. A publication is named where the others may still write."""
     with installation().database.read() as session:
         found = list(reversed(suppression.entries(session, address=part, reason=reason, lifted=every, limit=limit)))
+        slugs = {each.id: each.slug for each in session.exec(select(Publication))}
     if as_json:
         for entry in found:
-            print_json(_object(entry))
+            print_json(_object(entry, slugs.get(entry.publication_id)))
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     for each in found:
         lifted = f"lifted by {each.lifted_by}" if each.lifted_at else ""
-        words = (_day(each.added_at), each.address or "(erased)", each.reason, each.added_by, lifted, each.note)
+        slug = slugs.get(each.publication_id, "")
+        words = (_day(each.added_at), each.address or "(erased)", slug, each.reason, each.added_by, lifted, each.note)
         table.add_row(*map(printable, words))
     if found:
         Console(markup=False, highlight=False).print(table)
@@ -87,9 +90,10 @@ def _day(at: datetime) -> str:
     return at.strftime("%Y-%m-%d")
 
 
-def _object(entry: Suppression) -> dict[str, Any]:
+def _object(entry: Suppression, publication: str | None) -> dict[str, Any]:
     return {
         "address": entry.address,
+        "publication": publication,
         "reason": entry.reason,
         "note": entry.note,
         "added_at": entry.added_at,

@@ -4,6 +4,11 @@ import getpass
 import json
 from pathlib import Path
 
+from sqlmodel import select
+
+from mailer.clock import system_clock
+from mailer.database import Database
+from mailer.tables import Publication, Suppression, SuppressionReason
 from tests.cli.conftest import Type
 
 
@@ -34,3 +39,23 @@ def test_a_list_is_imported_and_what_cannot_be_read_is_named(installed: Type, tm
     }
     assert "2  present    were there already" in installed("suppression", "import", "list.csv").err
     assert installed("suppression", "import", "absent.csv").err == "mailer: absent.csv: No such file.\n"
+
+
+def test_an_entry_that_counts_for_one_publication_names_it(installed: Type, tmp_path: Path) -> None:
+    installed("suppression", "add", "everywhere@far.example")
+    database = Database(f"sqlite:///{tmp_path / 'mailer.db'}")
+    with database.write() as session:
+        publication = session.exec(select(Publication)).one()
+        here = Suppression(
+            address_hash="hash",
+            address="here@far.example",
+            publication_id=publication.id,
+            reason=SuppressionReason.COMPLAINT,
+            added_at=system_clock(),
+            added_by="report",
+        )
+        session.add(here)
+    rows = [json.loads(line) for line in installed("suppression", "list", "--json").lines]
+    assert [row["publication"] for row in rows] == [None, "belarus"]
+    said = installed("suppression", "list").lines
+    assert [" belarus " in line for line in said] == [False, True]

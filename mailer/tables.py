@@ -216,6 +216,7 @@ class Subscription(SQLModel, table=True):
     paused_until: datetime | None = None  #: no issue before then
     undo_until: datetime | None = None  #: leaving can be taken back until then; the same for what was left in one act
     moved_to_id: int | None = None  #: the subscription, of another address, in which it goes on
+    taken_back_to_id: int | None = None  #: the one from which it had come, and in which the reader took that back
     #: For leaving; what it was is kept apart (Parting).
     gave_reason: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 

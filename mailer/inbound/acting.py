@@ -61,7 +61,7 @@ class Acting:
 
     def _leave(self, session: Session, found: ReadLetter, to: Ours) -> Done:
         subscription_id = self._named(Purpose.UNSUBSCRIBE, to.token)
-        why_not = self.why_not(session, found)
+        why_not = self.why_not_a_person(session, found)
         if why_not:
             raise Unclear(f"it asks to unsubscribe, but {why_not}")
         if "in-reply-to" in found.message.fields and declines(found.message):
@@ -70,7 +70,7 @@ class Acting:
 
     def _ask(self, session: Session, found: ReadLetter, to: Ours) -> Done:
         """A confirmation, or a request to subscribe or to leave: only a person may, and only for themselves."""
-        why_not = self.why_not(session, found)
+        why_not = self.why_not_a_person(session, found)
         if why_not:
             return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
         now = self._clock()
@@ -97,7 +97,8 @@ class Acting:
             return "too many requests for addresses of its domain"
         return None
 
-    def why_not(self, session: Session, found: ReadLetter) -> str | None:
+    def why_not_a_person(self, session: Session, found: ReadLetter) -> str | None:
+        """In words; None where a person may have written it, for themselves."""
         own = session.exec(select(Publication.sender_address, Publication.contact_address)).all()
         return people.why_not_a_person(
             found.message.fields,

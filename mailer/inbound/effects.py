@@ -185,7 +185,12 @@ class Effects:
         )
         if forwarding.is_forwarded(session, arrival):
             return Done(effect=Effect.QUARANTINED, reason=reason)
-        if defect or found.event or found.incoming.kind is not Kind.OTHER or self._acting.why_not(session, found):
+        if (
+            defect
+            or found.event
+            or found.incoming.kind is not Kind.OTHER
+            or self._acting.why_not_a_person(session, found)
+        ):
             return Done(effect=Effect.QUARANTINED, reason=reason)
         now = self._clock()
         publication = forwarding.about(session, found.to, self._tokens, now)

@@ -1,4 +1,4 @@
-"""Which readers go, and what is let go of those who stay. Everything is asked again once their rows are locked."""
+"""Which readers go, and what is let go of those who stay. Who goes is asked again once their rows are locked."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime

@@ -270,6 +270,7 @@ def take_back(session: Session, left_id: int, *, wording: str, network: str, now
             continue
         if was_recorded(session, began_there, ConsentEvent.CONFIRMED, since=moved_at - _MOMENT, source=SOURCE):
             end(session, target, wording="", source=TAKEN_BACK, network="", now=now, undo=False)
+            target.taken_back_to_id = id_of(old)
             pairs.append((id_of(target), id_of(old)))
     session.flush()
     return Moved(outcome=Move.DONE, subscription=named, pairs=pairs, domain=subscriber.domain)

@@ -330,7 +330,7 @@ def _change(**values: Any) -> Statement:
 
 _MOVED: dict[str, Any] = {name: sa.bindparam(name) for name in ("status", "changed_at")}
 _MOVE = _change(**_MOVED)
-_BEGIN = _change(**_MOVED, undo_until=None, moved_to_id=None, paused_until=None)
+_BEGIN = _change(**_MOVED, undo_until=None, moved_to_id=None, taken_back_to_id=None, paused_until=None)
 _SPEAK = _change(language=sa.bindparam("language"))
 
 _EVIDENCE = ("subscription_id", "event", "at", "wording", "language", "source", "network", "request_id")

@@ -269,7 +269,7 @@ def move(session: Session, subscription: Subscription, event: SubscriptionEvent,
     if subscription.status is not before:
         subscription.changed_at = now
         if subscription.status is SubscriptionStatus.CONFIRMED:
-            subscription.undo_until = subscription.moved_to_id = None
+            subscription.undo_until = subscription.moved_to_id = subscription.taken_back_to_id = None
             if event is not SubscriptionEvent.RESTORE:  # which brings it back as it was
                 subscription.paused_until = None
     session.add(subscription)

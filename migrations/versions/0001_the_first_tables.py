@@ -271,6 +271,7 @@ def upgrade() -> None:
         sa.Column("paused_until", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
         sa.Column("undo_until", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True),
         sa.Column("moved_to_id", sa.Integer(), nullable=True),
+        sa.Column("taken_back_to_id", sa.Integer(), nullable=True),
         sa.Column("gave_reason", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(["edition_id"], ["edition.id"], name=op.f("fk_subscription_edition_id_edition")),
         sa.ForeignKeyConstraint(

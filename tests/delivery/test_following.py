@@ -23,6 +23,7 @@ from tests.delivery.readers import Subscribe
 from tests.delivery.test_workers import wait_for_a_waiting_transaction
 
 OLD, NEW = "anna@example.org", "anna@example.net"
+IN_VAIN = Reply(Stage.CONNECT, None, "no connection")
 
 Move = Callable[[Session], None]
 
@@ -93,7 +94,7 @@ _PAUSES = """
     ("reply", "consequence"),
     [
         (Reply(Stage.RCPT, 450, "4.2.0 greylisted <anna@example.org>"), Consequence.DEFER),
-        (Reply(Stage.CONNECT, None, "no connection"), Consequence.RETURN),
+        (IN_VAIN, Consequence.RETURN),
     ],
 )
 def test_a_reader_who_moves_while_the_mail_is_on_its_way_in_vain_gets_it_at_the_new_address(
@@ -152,7 +153,7 @@ def test_who_has_the_issue_at_the_new_address_gets_no_second_one(
         assert session.exec(withdrawn).all() == [old]
 
 
-@pytest.mark.parametrize("changes", [1, 2])
+@pytest.mark.parametrize(("changes", "taken_back"), [(1, [0]), (2, [0]), (2, [1, 0])])
 def test_a_change_taken_back_while_the_mail_is_on_its_way_in_vain_loses_no_issue(
     database: Database,
     subscribe: Subscribe,
@@ -160,6 +161,7 @@ def test_a_change_taken_back_while_the_mail_is_on_its_way_in_vain_loses_no_issue
     worker_id: int,
     clock: HandedClock,
     changes: int,
+    taken_back: list[int],
 ) -> None:
     (old,) = subscribe(OLD)
     going_out()
@@ -171,15 +173,59 @@ def test_a_change_taken_back_while_the_mail_is_on_its_way_in_vain_loses_no_issue
         clock.pass_(hours=1)
     (first,) = claimed(database, worker_id, clock)
     assert first.subscription_id == reading != old
-    with database.write() as session:
-        taken = moving.take_back(session, back[0], wording="", network="", now=clock())
-        assert taken.outcome is moving.Move.DONE
-        ledger.follow(session, taken.pairs, taken.domain)
-    answered(database, [first], Reply(Stage.CONNECT, None, "no connection"), Consequence.RETURN, clock)
+    for number in taken_back:
+        clock.pass_(minutes=1)
+        with database.write() as session:
+            taken = moving.take_back(session, back[number], wording="", network="", now=clock())
+            assert taken.outcome is moving.Move.DONE
+            ledger.follow(session, taken.pairs, taken.domain)
+    answered(database, [first], IN_VAIN, Consequence.RETURN, clock)
     clock.pass_(hours=2)
     (second,) = claimed(database, worker_id, clock)
     assert (second.delivery_id, second.subscription_id, second.address) == (first.delivery_id, old, OLD)
     assert second.destination == "example.org"
+
+
+def test_who_moves_twice_while_the_mail_is_on_its_way_in_vain_gets_it_at_the_last_address(
+    database: Database, subscribe: Subscribe, going_out: Callable[[], int], worker_id: int, clock: HandedClock
+) -> None:
+    (reading,) = subscribe(OLD)
+    going_out()
+    (first,) = claimed(database, worker_id, clock)
+    for number in range(2):
+        with database.write() as session:
+            reading, _ = changed(session, reading, f"anna@new-{number}.example", clock)
+        clock.pass_(hours=1)
+    answered(database, [first], IN_VAIN, Consequence.RETURN, clock)
+    clock.pass_(hours=2)
+    (second,) = claimed(database, worker_id, clock)
+    assert (second.delivery_id, second.address) == (first.delivery_id, "anna@new-1.example")
+
+
+def test_a_change_taken_back_says_nothing_of_another_reader_who_moves_to_the_same_address(
+    database: Database, subscribe: Subscribe, going_out: Callable[[], int], worker_id: int, clock: HandedClock
+) -> None:
+    first_reader, second_reader = subscribe("one@example.org", "two@example.org")
+    with database.write() as session:
+        shared, left = changed(session, first_reader, NEW, clock)
+    clock.pass_(hours=1)
+    with database.write() as session:
+        moving.take_back(session, left, wording="", network="", now=clock())
+        session.get_one(Subscription, first_reader).paused_until = clock() + timedelta(days=30)
+    clock.pass_(hours=1)
+    going_out()
+    with database.write() as session:
+        again, left = changed(session, second_reader, NEW, clock)
+    assert again == shared
+    (sent,) = claimed(database, worker_id, clock)
+    assert sent.address == NEW
+    with database.write() as session:
+        taken = moving.take_back(session, left, wording="", network="", now=clock())
+        ledger.follow(session, taken.pairs, taken.domain)
+    answered(database, [sent], IN_VAIN, Consequence.RETURN, clock)
+    clock.pass_(hours=2)
+    (back,) = claimed(database, worker_id, clock)
+    assert (back.delivery_id, back.address) == (sent.delivery_id, "two@example.org")
 
 
 def changed(session: Session, subscription: int, to: str, clock: HandedClock) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """A reader goes on at another address while an issue is going out, or back: what still waits goes there."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +10,8 @@ from sqlmodel import Session, col
 
 from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, execute, listed
 from mailer.delivery.states import WAITING, AttemptOutcome
-from mailer.subscribers.moving import TAKEN_BACK
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import AddressChange, Consent, ConsentEvent, Subscriber, Subscription, metadata
+from mailer.tables import Subscriber, Subscription, metadata
 
 
 def follow(session: Session, pairs: Sequence[tuple[int, int]], domain: str) -> None:
@@ -28,61 +26,35 @@ def follow(session: Session, pairs: Sequence[tuple[int, int]], domain: str) -> N
 
 
 def follow_late(session: Session, ids: Sequence[int]) -> None:
-    """The same for these deliveries, which came back to be sent, or were written, after their readers had gone on."""
-    gone = [execute(session, pairs, {"ids": listed(ids)}).mappings().all() for pairs in (_GONE_ON, _GONE_BACK)]
-    for pair in itertools.chain(*gone):
-        try:
-            with session.begin_nested():
-                for statement in _FOLLOW_LATE:
-                    execute(session, statement, {**pair, "ids": listed(ids)})
-        except IntegrityError:  # the other was given its own at this moment
-            continue
+    """The same for these deliveries, which came back to be sent, or were written, after their readers had gone on, or
+    back, as often as they have since."""
+    passed, asked = set[tuple[Any, ...]](), {"ids": listed(ids)}
+    while pairs := {tuple(row) for row in execute(session, _GONE_ON, asked)} - passed:
+        passed |= pairs
+        for old, new, domain in sorted(pairs):
+            try:
+                with session.begin_nested():
+                    for statement in _FOLLOW_LATE:
+                        execute(session, statement, {"old": old, "new": new, "domain": domain, **asked})
+            except IntegrityError:  # the other was given its own at this moment
+                continue
 
 
 _old, _new = sa.orm.aliased(Subscription), sa.orm.aliased(Subscription)
-_PAIR: Sequence[sa.ColumnElement[Any]] = (
+_PAIR: tuple[sa.ColumnElement[Any], ...] = (
     col(_old.id).label("old"),
     col(_new.id).label("new"),
     col(Subscriber.domain).label("domain"),
 )
-_PAIRS = (
+_GONE_ON = (
     sa.select(*_PAIR)
     .select_from(DELIVERY)
     .join(_old, col(_old.id) == DELIVERY.c.subscription_id)
+    .join(_new, col(_new.id) == sa.func.coalesce(col(_old.moved_to_id), col(_old.taken_back_to_id)))
+    .join(Subscriber, col(Subscriber.id) == col(_new.subscriber_id))
     .where(AMONG_IDS, DELIVERY.c.issue_id.is_not(None), col(_old.status) != SubscriptionStatus.CONFIRMED)
     .distinct()
 )
-_GONE_ON = _PAIRS.join(_new, col(_new.id) == col(_old.moved_to_id)).join(
-    Subscriber, col(Subscriber.id) == col(_new.subscriber_id)
-)
-
-_asking = sa.orm.aliased(Subscription)
-_ended, _restored = sa.orm.aliased(Consent), sa.orm.aliased(Consent)
-_GONE_BACK = (
-    _PAIRS.join(_ended, col(_ended.subscription_id) == col(_old.id))
-    .join(AddressChange, col(AddressChange.done_at).is_not(None))
-    .join(_asking, col(_asking.id) == col(AddressChange.subscription_id))
-    .join(
-        _new,
-        sa.and_(
-            col(_new.subscriber_id) == col(_asking.subscriber_id),
-            col(_new.edition_id) == col(_old.edition_id),
-            col(_new.status) == SubscriptionStatus.CONFIRMED,
-        ),
-    )
-    .join(
-        _restored,
-        sa.and_(
-            col(_restored.subscription_id) == col(_new.id),
-            col(_restored.at) == col(_ended.at),
-            col(_restored.event) == ConsentEvent.RESTORED,
-            col(_restored.source) == TAKEN_BACK,
-        ),
-    )
-    .join(Subscriber, col(Subscriber.id) == col(_new.subscriber_id))
-    .where(col(_ended.event) == ConsentEvent.LEFT, col(_ended.source) == TAKEN_BACK)
-)
-"""Ended here and restored there by one act. No row names the other, so that no later act takes it for a change."""
 
 _has = DELIVERY.alias()
 _tried = ATTEMPT.alias()

@@ -145,6 +145,7 @@ class Worker:
             clock=app.clock,
             worker_id=worker_id,
         )
+        log.info("worker %d sends by %s", worker_id, ", ".join(relay.name for relay in self._ways.relays))
         self._has_lost_lease = False
         await self._tick(self.point_to_first_host)  # before anything leaves
         scheduler = self._scheduler(worker_id)

@@ -15,14 +15,16 @@ from mailer import links
 from mailer.issues import markdown, source
 from mailer.issues.verdict import Verdict
 from mailer.rendering.fragment import Shown, fragment
+from mailer.rendering.words import Words, words
 from mailer.tables import Commentary, Issue, Picture, Translation
+from mailer.web.fitted import fitted
 from mailer.web.place import Place
 
 COLUMN = 600
 """Width of the text, CSS pixels."""
 
 KEPT = 100
-"""Readings in memory, some 50 kB each."""
+"""Readings in memory, some 80 kB each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,7 @@ class Article:
     opening: str
     lead: Markup
     body: Markup
+    alone: Markup  #: the body as it stands on a page of its own
     picture: Illustration | None  #: its first
 
 
@@ -93,7 +96,10 @@ class Readings:
         self._lock = threading.Lock()  # pages are made in several threads
 
     def of(self, session: Session, at: Place, issue: Issue, language: str, host: str) -> Reading | None:
-        """The issue in `language` with the pictures at `host`; None where it was not written in it."""
+        """The issue in `language` with the pictures at `host`; None where it was not written in it.
+
+        Fitted to our pages where `host` is HERE (""), else left as it is, to be read elsewhere.
+        """
         key = (issue.id, issue.added_at, language, host)
         with self._lock:
             if key in self._kept:
@@ -124,6 +130,7 @@ def _reading(session: Session, at: Place, issue: Issue, language: str, host: str
         {name: (width, height) for name, width, height in session.exec(sizes)},
     )
     names = iter(rows)
+    spoken = None if host else words(language)
     return Reading(
         title=parsed.title,
         preheader=parsed.preheader,
@@ -133,24 +140,26 @@ def _reading(session: Session, at: Place, issue: Issue, language: str, host: str
             Part(
                 heading=section.heading,
                 verdict=section.verdict,
-                articles=[_article(one, next(names, one.name), pictures) for one in section.commentaries],
+                articles=[_article(one, next(names, one.name), pictures, spoken) for one in section.commentaries],
             )
             for section in parsed.sections
         ],
     )
 
 
-def _article(one: source.Commentary, name: str, pictures: "_Pictures") -> Article:
+def _article(one: source.Commentary, name: str, pictures: "_Pictures", spoken: Words | None) -> Article:
     tokens = (token for block in (*one.lead, *one.body) for token, _ in markdown.inline_tokens(block))
     shown = (pictures.whole(token) for token in tokens if token.type == "image")
+    lead, body = fragment(one.lead, pictures.in_text), fragment(one.body, pictures.in_text)
     return Article(
         name=name,
         anchor=one.anchor,
         headline=one.headline,
         verdict=one.verdict,
         opening=one.opening,
-        lead=fragment(one.lead, pictures.in_text),
-        body=fragment(one.body, pictures.in_text),
+        lead=fitted(lead, spoken, under=3, about=one.headline) if spoken else lead,
+        body=fitted(body, spoken, under=3, about=one.headline) if spoken else body,
+        alone=fitted(body, spoken, under=1, about=one.headline) if spoken else body,
         picture=next(filter(None, shown), None),
     )
 

@@ -52,10 +52,12 @@ class House:
         return self._portal.call(wait).message()
 
     def add(self, first_day: date, *, sent: bool = False) -> Issue:
-        """The example issue as that of another week, due now, or sent long ago."""
+        """The example issue as that of another week, due now, or sent long ago, with MORE then."""
         folder = resource("templates") / "example" / "2026-11-16"
         week = f"{first_day}/{first_day + timedelta(days=6)}".encode()
         files = {each.name: each.read_bytes().replace(b"2026-11-16/2026-11-22", week) for each in folder.iterdir()}
+        if sent:
+            files |= {name: _with_more(text) for name, text in files.items() if name.endswith(".md")}
         app, publication = self.app, self._built.publication
         with app.database.write() as session:
             issue, _ = issues.add(session, publication, read_files(str(first_day), files), app.clock())
@@ -66,6 +68,31 @@ class House:
             launch.preflight(session, issue, app.settings)
             issues.schedule(session, issue, app.clock())
         return issue
+
+
+MORE = b"""
+#### More of it
+
+```
+a line of code that is wider than a telephone, and is not to be broken anywhere, however narrow it is
+```
+
+| Monday morning | Tuesday morning | Wednesday morning | Thursday morning | Friday morning | Saturday morning |
+|---------------:|----------------:|------------------:|-----------------:|---------------:|-----------------:|
+|         117000 |          117000 |            117000 |           117000 |         117000 |           117000 |
+
+##### And more
+
+The end.
+
+"""
+"""What authors may write beside plain text, for pages."""
+
+
+def _with_more(text: bytes) -> bytes:
+    """The issue with MORE at the end of its first commentary."""
+    second = text.index(b"\n### ", text.index(b"\n### ") + 1)
+    return text[:second] + MORE + text[second:]
 
 
 @contextlib.contextmanager

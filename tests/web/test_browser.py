@@ -223,6 +223,19 @@ def test_a_reader_moves_and_comes_back_and_is_erased(walk: Walk) -> None:
     window.goto(f"{preferences}?language={walk.language}", _("This link is no longer valid"))
 
 
+@pytest.mark.parametrize("language", ["en"])
+def test_whatever_authors_write_is_read_by_keyboard_and_by_its_headings(walk: Walk) -> None:
+    window, page = walk.window, walk.window.page
+    window.goto(f"{walk.front}/issues/2019-04-08")
+    window.click(page.locator(".commentary h3 a"))
+    expect(page.get_by_role("heading", level=2, name="More of it")).to_be_visible()
+    table = page.get_by_role("region", name="Table 1: Libraries keep their lights on until ten")
+    for wide in (page.locator("pre"), table):
+        assert wide.evaluate("each => each.scrollWidth > each.clientWidth")
+        wide.focus()
+        expect(wide).to_be_focused()
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_wrong_is_said_with_what_to_do(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
     _, window, house = walk._, walk.window, walk.house

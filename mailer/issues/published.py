@@ -139,16 +139,17 @@ def languages(session: Session, issue: Issue) -> set[str]:
 def sisters(written: Sequence[Commentary], one: Commentary) -> dict[str, Commentary]:
     """The same commentary in each language, itself too: language -> the one at its place.
 
-    `written`: all of its issue. A language that has more or fewer commentaries has no sister: places say nothing there.
+    `written`: all of its issue, in their order. A language whose verdicts are others, or more, or fewer, or in another order
+    has no sister: places say nothing there.
     """
-    count = sum(each.language == one.language for each in written)
     by_language: dict[str, list[Commentary]] = {}
     for each in written:
         by_language.setdefault(each.language, []).append(each)
+    verdicts = [each.verdict for each in by_language[one.language]]
     return {
         language: each
         for language, all_ in by_language.items()
-        if len(all_) == count
+        if [each.verdict for each in all_] == verdicts
         for each in all_
         if each.position == one.position
     }

@@ -1,7 +1,7 @@
 """What was sent, on the web: the weeks, an issue, a commentary, pictures. Nothing here depends on who asks."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter, Response
 from sqlmodel import Session
@@ -47,7 +47,7 @@ def list_weeks(publication: str, language: str, site: TheSite, year: str = "") -
             path=others[language],
             title=f"{words(language).gettext('All issues')}{f', {asked}' if asked else ''}",
             description=words(language).gettext("A weekly commentary, sent to you by e-mail"),
-            languages=others,
+            languages={each: path for each, path in others.items() if not asked or asked in years.get(each, ())},
         ),
         weeks=weeks,
         years=years.get(language, ()),
@@ -61,8 +61,12 @@ def show_issue(publication: str, language: str, slug: str, site: TheSite) -> Res
     with site.app.database.read() as session:
         at = place_of(session, publication, language)
         issue = _shown(session, at, slug)
-        reading = _reading(site, session, at, issue, language)
         written = published.languages(session, issue)
+        if language not in written:
+            return _elsewhere(
+                site, at, issue, language, {each: links.issue(HERE, at.slug, each, slug) for each in written}
+            )
+        reading = _reading(site, session, at, issue, language)
         before, after = published.neighbours(session, at.publication, issue, language)
     others = {each: links.issue(HERE, at.slug, each, slug) for each in at.languages if each in written}
     return site.page(
@@ -99,9 +103,29 @@ def show_part(publication: str, language: str, slug: str, name: str, site: TheSi
         written = [] if "." in name else published.commentaries(session, [issue.id]).get(issue.id, [])
         one = next((each for each in written if (each.language, each.name) == (language, name)), None)
         if one is None:
-            return _picture(session, issue, name)
+            return _of_another_language(site, at, issue, language, name, written) or _picture(session, issue, name)
         reading = _reading(site, session, at, issue, language)
     return _commentary(site, at, issue, reading, one, written)
+
+
+def _of_another_language(
+    site: Site, at: Place, issue: Issue, language: str, name: str, written: Sequence[Commentary]
+) -> Response | None:
+    """For the name of a commentary of an issue that did not appear in `language`; None for what is no such name."""
+    named = {each.language for each in written if each.name == name}
+    if not named or any(each.language == language for each in written):
+        return None
+    return _elsewhere(
+        site, at, issue, language, {each: links.commentary(HERE, at.slug, each, issue.slug, name) for each in named}
+    )
+
+
+def _elsewhere(site: Site, at: Place, issue: Issue, language: str, found: Mapping[str, str]) -> Response:
+    """404 with where the same is in other languages: language -> address. Raises HTTPException 404 for none."""
+    others = {each: found[each] for each in at.languages if each in found}
+    if not others:
+        raise HTTPException(404)
+    return site.page("elsewhere.html", language=language, place=at, others=others, status=404, issue=issue)
 
 
 def _commentary(

@@ -38,9 +38,11 @@ def chosen(words: Words, at: Place, edition: str, *, checked: bool) -> str:
 
 def pause(words: Words, at: Place, until: datetime) -> str:
     """What a pause means."""
+    day = words.day(until.astimezone(at.zone).date())
+    if not at.publication.archive:
+        return words.gettext("No issue before {day}. What comes out until then is not sent later.", day=day)
     return words.gettext(
-        "No issue before {day}. What comes out until then is not sent later; it can be read in the archive.",
-        day=words.day(until.astimezone(at.zone).date()),
+        "No issue before {day}. What comes out until then is not sent later; it can be read in the archive.", day=day
     )
 
 

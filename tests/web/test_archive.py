@@ -67,6 +67,15 @@ def test_a_year_of_which_there_is_nothing_is_not_found(client: TestClient, add_i
     assert client.get(f"/belarus/en/issues?year={year}").status_code == 404
 
 
+def test_the_page_of_a_year_names_no_language_that_has_nothing_of_it(client: TestClient, add_issue: AddIssue) -> None:
+    add_issue("en", "be")
+    add_issue("ru", first_day=date(2020, 1, 6))
+    alternate = '<link rel="alternate" hreflang="{}" href="https'
+    old, newest = client.get("/belarus/en/issues?year=2019").text, client.get("/belarus/en/issues").text
+    assert [alternate.format(each) in old for each in ("en", "be", "ru")] == [True, True, False]
+    assert [alternate.format(each) in newest for each in ("en", "be", "ru")] == [True, True, True]
+
+
 # An issue
 
 
@@ -95,6 +104,37 @@ def test_an_issue_names_its_other_languages_and_no_others(client: TestClient, ad
     assert 'href="/belarus/be/issues/2019-04-15" lang="be" hreflang="be"' in page
     assert "/belarus/ru/issues/2019-04-15" not in page
     assert client.get("/belarus/ru/issues/2019-04-15").status_code == 404
+
+
+@pytest.mark.parametrize("part", ["", "/trams-return"])
+def test_an_issue_that_did_not_appear_in_a_language_is_offered_in_those_it_appeared_in(
+    client: TestClient, add_issue: AddIssue, part: str
+) -> None:
+    add_issue("en")
+    answer = client.get(f"/belarus/be/issues/2019-04-15{part}")
+    assert answer.status_code == 404
+    assert '<html lang="be">' in answer.text
+    assert "Выпуск за 15–21 красавіка 2019 на гэтай мове не выходзіў" in answer.text
+    assert f'<li><a href="{APRIL}{part}" lang="en" hreflang="en">English</a></li>' in answer.text
+    assert "/belarus/ru/issues/2019-04-15" not in answer.text
+    assert "noindex" in answer.text
+    for nothing in (
+        "/belarus/be/issues/2019-04-16",
+        "/belarus/be/issues/2019-04-15/x",
+        "/belarus/de/issues/2019-04-15",
+    ):
+        assert APRIL not in client.get(nothing).text
+
+
+def test_what_is_held_back_is_as_what_never_was_in_the_languages_it_did_not_appear_in(
+    client: TestClient, add_issue: AddIssue
+) -> None:
+    add_issue("en", more="private: true")
+    add_issue("en", first_day=date(2019, 4, 22), status=IssueStatus.DRAFT, began=False)
+    for part in ("", "/trams-return"):
+        held, draft, none = (client.get(f"/belarus/be/issues/2019-04-{day}{part}") for day in (15, 22, 29))
+        assert held.status_code == draft.status_code == none.status_code == 404
+        assert held.text == draft.text == none.text
 
 
 def test_an_issue_leads_to_the_one_before_and_the_one_after_in_its_language(
@@ -201,6 +241,21 @@ def test_where_languages_differ_in_their_commentaries_the_whole_issue_is_the_sis
     assert 'href="/belarus/be/issues/2019-04-22" lang="be"' in page
 
 
+def test_commentaries_whose_verdicts_follow_otherwise_are_no_sisters(
+    client: TestClient, add_issue: AddIssue, app: App
+) -> None:
+    add_issue("en", "be")
+    page = client.get(f"{APRIL}/trams-return").text
+    assert 'hreflang="be" href="https' in page
+    with app.database.write() as session:
+        session.connection().exec_driver_sql(
+            "UPDATE commentary SET verdict = 'unchanged' WHERE language = 'be' AND position = 1"
+        )
+    page = client.get(f"{APRIL}/trams-return").text
+    assert 'hreflang="be" href="https' not in page
+    assert 'href="/belarus/be/issues/2019-04-15" lang="be"' in page
+
+
 def test_the_address_of_a_commentary_is_what_was_written_down_when_it_was_added(
     client: TestClient, add_issue: AddIssue, app: App
 ) -> None:
@@ -253,7 +308,11 @@ def test_a_publication_without_an_archive_shows_no_issue_and_offers_no_feed(
     _change(app, Publication, 1, archive=False)
     _nothing_is_shown(client)
     assert client.get("/belarus/en/feed.atom").status_code == 404
-    assert "feed.atom" not in client.get("/belarus/en").text
+    for path in ("/belarus/en", "/belarus/en/issues"):
+        assert "feed.atom" not in client.get(path).text
+    page = client.get("/belarus/en/issues").text
+    assert "The issues are not shown on the web: their full text is in the letters." in page
+    assert "Nothing has been sent" not in page
 
 
 def test_an_issue_beside_a_private_one_does_not_lead_to_it(client: TestClient, add_issue: AddIssue) -> None:

@@ -17,7 +17,7 @@ from mailer import erasure
 from mailer.app import App
 from mailer.subscribers import suppression
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import ConsentEvent, Edition, Subscriber, Subscription, SuppressionReason
+from mailer.tables import ConsentEvent, Edition, Publication, Subscriber, Subscription, SuppressionReason
 from tests.conftest import HandedClock
 from tests.web.conftest import Ledger, form
 
@@ -145,6 +145,19 @@ def test_a_reader_pauses_until_a_day(
     before = ledger.everything()
     client.post(path, data={"act": "pause", **fields})
     assert ledger.everything() == before, "pressed twice"
+
+
+def test_a_pause_promises_no_archive_where_there_is_none(
+    client: TestClient, ledger: Ledger, path: str, app: App
+) -> None:
+    assert "в архиве" in client.get(path).text
+    with app.database.write() as session:
+        session.get_one(Publication, 1).archive = False
+    for page in (client.get(path).text, client.post(path, data={"act": "pause", "pause": "2"}).text):
+        assert "позже не присылается." in page
+        assert "в архиве" not in page
+    said = ledger.consents()[-1]
+    assert said.wording.endswith("То, что выйдет до этого дня, позже не присылается.")
 
 
 @pytest.mark.parametrize(

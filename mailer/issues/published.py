@@ -139,8 +139,8 @@ def languages(session: Session, issue: Issue) -> set[str]:
 def sisters(written: Sequence[Commentary], one: Commentary) -> dict[str, Commentary]:
     """The same commentary in each language, itself too: language -> the one at its place.
 
-    `written`: all of its issue, in their order. A language whose verdicts are others, or more, or fewer, or in another order
-    has no sister: places say nothing there.
+    `written`: all of its issue, in their order. A language whose verdicts are others, more, fewer or in another
+    order has no sister: places say nothing there.
     """
     by_language: dict[str, list[Commentary]] = {}
     for each in written:

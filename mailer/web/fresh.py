@@ -1,15 +1,26 @@
-"""What a browser has already is not sent again: entity tags for everything public (RFC 9110 §8.8, §13)."""
+"""What is public is sent once, and small: entity tags and gzip (RFC 9110 §8.8, §13, §12.5.3)."""
 
+import functools
+import gzip
 import hashlib
+import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SMALLEST = 500
+"""Octets of a body that is worth compressing."""
+
+_TEXTS = ("text/html", "text/css", "text/javascript", "application/xml", "application/atom+xml")
+"""Media types that are compressed. JSON is none of them: some of it holds what must not be guessed from a length."""
 
 _OF_A_304 = ("cache-control", "content-language", "etag", "vary")
 
 
 class Fresh:
-    """Tags answers to GET and HEAD that may be kept, and answers 304 to whoever names the tag.
+    """Tags answers to GET and HEAD that may be kept, compresses them, and answers 304 to whoever names the tag.
+
+    Whatever is a reader's own goes uncompressed: a length beside what a stranger chose tells secrets (BREACH).
 
     No time is told and none is believed (If-Modified-Since): what is shown also changes by what time does not say, as
     when an issue is hidden, and whoever asked by time would keep it.
@@ -47,13 +58,34 @@ def _may_be_kept(start: Message) -> bool:
 
 
 def _tagged(asked: Headers, start: Message, body: Message) -> tuple[Message, Message]:
-    headers = MutableHeaders(raw=list(start["headers"]))
-    headers["ETag"] = f'"{hashlib.sha256(body.get("body", b"")).hexdigest()[:24]}"'
-    start = {**start, "headers": headers.raw}
-    if not _has_it(asked, headers):
-        return start, body
-    kept = [(name, value) for name, value in headers.raw if name.decode("latin-1") in _OF_A_304]
-    return {**start, "status": 304, "headers": kept}, {**body, "body": b""}
+    headers, content = MutableHeaders(raw=list(start["headers"])), body.get("body", b"")
+    tag = hashlib.sha256(content).hexdigest()[:24]
+    small = False
+    if len(content) >= SMALLEST and headers.get("content-type", "").partition(";")[0] in _TEXTS:
+        headers.add_vary_header("Accept-Encoding")
+        small = _takes_gzip(asked)
+    headers["ETag"] = f'"{tag}-gzip"' if small else f'"{tag}"'  # two forms, two tags (RFC 9110 §8.8.3.3)
+    if _has_it(asked, headers):
+        kept = [(name, value) for name, value in headers.raw if name.decode("latin-1") in _OF_A_304]
+        return {**start, "status": 304, "headers": kept}, {**body, "body": b""}
+    if small:
+        content = _compressed(content)
+        headers["Content-Encoding"], headers["Content-Length"] = "gzip", str(len(content))
+    return {**start, "headers": headers.raw}, {**body, "body": content}
+
+
+@functools.lru_cache(maxsize=64)
+def _compressed(content: bytes) -> bytes:
+    return gzip.compress(content, 6, mtime=0)
+
+
+def _takes_gzip(asked: Headers) -> bool:
+    """Whether it is named, and not with a weight of 0 (RFC 9110 §12.5.3). Who says nothing gets the plain form."""
+    for each in ",".join(asked.getlist("accept-encoding")).split(","):
+        name, _, weight = each.partition(";")
+        if name.strip().lower() == "gzip":
+            return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight, re.IGNORECASE)
+    return False
 
 
 def _has_it(asked: Headers, headers: Headers) -> bool:

@@ -56,6 +56,7 @@ class Guard:
                     headers.setdefault(name, value)
                 if scope["path"].startswith(FOR_EVERY_ORIGIN):
                     headers["access-control-allow-origin"] = "*"
+                    headers["access-control-expose-headers"] = "Retry-After"
             await send(message)
 
         try:

@@ -169,6 +169,7 @@ def test_a_page_of_another_site_may_ask_and_read_but_not_with_cookies(
     assert preflight.headers["access-control-allow-headers"] == "content-type"
     for answer in (preflight, client.post("/api/subscribe", json={}), client.get("/api/challenge")):
         assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["access-control-expose-headers"] == "Retry-After"
         assert "access-control-allow-credentials" not in answer.headers
     for path in ("/subscribe", "/belarus/ru", "/console", "/c/x"):
         assert "access-control-allow-origin" not in client.options(path).headers

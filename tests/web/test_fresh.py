@@ -1,5 +1,8 @@
 """What a browser has already is not sent again."""
 
+import itertools
+import re
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -26,6 +29,54 @@ def test_who_names_the_tag_is_answered_without_the_page(client: TestClient, add_
         assert "content-length" not in again.headers
     assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
     assert client.head(path).headers["etag"] == tag
+
+
+def _stylesheet(client: TestClient) -> str:
+    found = re.search('"(/static/site[^"]+)"', client.get("/belarus/en").text)
+    assert found is not None
+    return found[1]
+
+
+def test_texts_go_compressed_to_who_takes_them_so(client: TestClient, add_issue: AddIssue) -> None:
+    add_issue()
+    for path in (_stylesheet(client), "/belarus/en", ISSUE, "/belarus/en/feed.atom", "/belarus/sitemap-2019.xml"):
+        plain, small = (client.get(path, headers={"Accept-Encoding": each}) for each in ("identity", "br, gzip;q=0.5"))
+        assert small.headers["content-encoding"] == "gzip"
+        assert "content-encoding" not in plain.headers
+        assert small.content == plain.content
+        assert int(small.headers["content-length"]) < int(plain.headers["content-length"]) == len(plain.content)
+        assert small.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+        assert client.head(path, headers={"Accept-Encoding": "gzip"}).headers["etag"] == small.headers["etag"]
+
+
+@pytest.mark.parametrize("taken", ["", "identity", "br", "gzip;q=0", "gzip; Q=0.000", "*;q=0", "\xff", "gzip-not"])
+def test_who_does_not_take_gzip_gets_none(client: TestClient, taken: str) -> None:
+    answer = client.get("/belarus/en", headers={"Accept-Encoding": taken.encode("latin-1")})
+    assert "content-encoding" not in answer.headers
+    assert "<h1" in answer.text
+
+
+def test_each_form_has_a_tag_of_its_own(client: TestClient, add_issue: AddIssue) -> None:
+    add_issue()
+    for path in (_stylesheet(client), ISSUE):
+        codings = "identity", "gzip"
+        tags = {each: client.get(path, headers={"Accept-Encoding": each}).headers["etag"] for each in codings}
+        assert tags["identity"] != tags["gzip"]
+        for taken, named in itertools.product(codings, codings):
+            again = client.get(path, headers={"Accept-Encoding": taken, "If-None-Match": tags[named]})
+            assert again.status_code == (304 if taken == named else 200)
+            assert again.headers["vary"] == "Accept-Encoding"
+
+
+def test_a_picture_and_what_is_a_readers_own_go_as_they_are(
+    client: TestClient, add_issue: AddIssue, ledger: Ledger
+) -> None:
+    add_issue()
+    client.post("/subscribe", data=form())
+    own = [ledger.confirm_path(), ledger.leave_path(), "/api/openapi.json", "/api/challenge"]
+    for path in (*own, f"{ISSUE}/bridge.png", "/nope/nope"):
+        answer = client.get(path, headers={"Accept-Encoding": "gzip"})
+        assert "content-encoding" not in answer.headers, path
 
 
 def test_a_page_that_changed_has_another_tag(client: TestClient, add_issue: AddIssue, app: App) -> None:

@@ -6,6 +6,11 @@ def front(host: str, publication: str, language: str) -> str:
     return f"{host}/{publication}/{language}"
 
 
+def in_language(address: str, language: str) -> str:
+    """The same page in a language that was picked, where its address names none."""
+    return f"{address}?language={language}"
+
+
 def archive(host: str, publication: str, language: str, year: int | None = None) -> str:
     """The list of weeks: the newest, or those of a year."""
     return f"{front(host, publication, language)}/issues" + (f"?year={year}" if year else "")

@@ -243,10 +243,12 @@ def _was_moved_at(session: Session, subscription: Subscription, moment: datetime
     return last is not None and last.source == SOURCE and last.at == moment
 
 
-def take_back(session: Session, left_id: int, *, wording: str, network: str, now: datetime) -> Moved:
+def take_back(
+    session: Session, left_id: int, *, wording: str, language: str | None = None, network: str, now: datetime
+) -> Moved:
     """The old address wants its subscriptions back: they are as they were, and what the change began elsewhere ends.
 
-    For UNDO after that no link changes the address.
+    For UNDO after that no link changes the address. `language`: of the wording.
     """
     foreseen = foresee_back(session, left_id)
     if foreseen.outcome is not Move.DONE or foreseen.subscription is None:
@@ -265,7 +267,8 @@ def take_back(session: Session, left_id: int, *, wording: str, network: str, now
         target = session.get(Subscription, goes_on_as(session, old.moved_to_id))
         began_there = session.get(Subscription, old.moved_to_id)
         bring_back(session, old, now)
-        record(session, old, ConsentEvent.RESTORED, now, wording=wording, source=TAKEN_BACK, network=network)
+        evidence = {"wording": wording, "source": TAKEN_BACK, "network": network}
+        record(session, old, ConsentEvent.RESTORED, now, language=language, **evidence)
         if target is None or began_there is None or target.status is not SubscriptionStatus.CONFIRMED:
             continue
         if was_recorded(session, began_there, ConsentEvent.CONFIRMED, since=moved_at - _MOMENT, source=SOURCE):

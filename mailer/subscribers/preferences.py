@@ -67,18 +67,21 @@ def choose(
     *,
     language: str,
     wording: Callable[[Edition, bool], str],
+    wording_language: str,
     source: str,
     network: str,
     now: datetime,
 ) -> Chosen | None:
     """The reader gets of `editions` those whose ids are `wanted`, and no others. None where nobody may choose.
 
-    `wording`: what the page said beside an edition, checked or not.
+    `wording`: what the page said beside an edition, checked or not, in `wording_language`. `language`: of pages and
+    mail from now on.
     """
     reader = reader_of(session, subscription_id, lock=True)
     if reader is None:
         return None
     read = {each.edition_id: each for each in reader.read}
+    evidence = {"language": wording_language, "source": source, "network": network}
     pause, added, left = reader.paused_until, list[Edition](), list[Edition]()
     changed = any(each.language != language for each in reader.read)
     for edition in editions:
@@ -87,13 +90,10 @@ def choose(
             subscription = reading_of(session, reader.subscriber, edition, language, now)
             move(session, subscription, SubscriptionEvent.CHOOSE, now)
             subscription.paused_until, subscription.language = pause, language
-            event = ConsentEvent.CONFIRMED
-            said = wording(edition, True)
-            record(session, subscription, event, now, wording=said, source=source, network=network).language = language
+            record(session, subscription, ConsentEvent.CONFIRMED, now, wording=wording(edition, True), **evidence)
             added.append(edition)
         elif edition.id in read and edition.id not in wanted:
-            said = wording(edition, False)
-            end(session, read[edition.id], wording=said, source=source, network=network, now=now)
+            end(session, read[edition.id], wording=wording(edition, False), now=now, undo=True, **evidence)
             left.append(edition)
     for subscription in reader.subscriptions:
         subscription.language = language
@@ -102,7 +102,14 @@ def choose(
 
 
 def leave_everything(
-    session: Session, subscription_id: int, *, wording: str, source: str, network: str, now: datetime
+    session: Session,
+    subscription_id: int,
+    *,
+    wording: str,
+    language: str | None = None,
+    source: str,
+    network: str,
+    now: datetime,
 ) -> Sequence[Subscription]:
     """The reader leaves every edition of the publication, at the address where they are read now. Returns what ended
     by this act."""
@@ -112,7 +119,7 @@ def leave_everything(
     every = readings(session, row[0].subscriber_id, publication_of(session, row[0]))
     ended = [each for each in every if each.status in (SubscriptionStatus.CONFIRMED, SubscriptionStatus.PENDING)]
     for each in ended:
-        end(session, each, wording=wording, source=source, network=network, now=now)
+        end(session, each, wording=wording, language=language, source=source, network=network, now=now)
     session.flush()
     return ended
 
@@ -123,6 +130,7 @@ def pause(
     until: datetime | None,
     *,
     wording: str,
+    language: str | None = None,
     source: str,
     network: str,
     now: datetime,
@@ -138,7 +146,7 @@ def pause(
     changed = [each for each in reader.read if _in_force(each, now) != until]
     for each in changed:
         each.paused_until = until
-        record(session, each, event, now, wording=wording, source=source, network=network)
+        record(session, each, event, now, wording=wording, language=language, source=source, network=network)
     session.flush()
     return bool(changed)
 

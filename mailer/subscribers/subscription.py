@@ -48,6 +48,7 @@ def leave(
     subscription_id: int,
     *,
     wording: str = "",
+    language: str | None = None,
     source: str,
     network: str,
     now: datetime,
@@ -66,7 +67,16 @@ def leave(
         if complained:
             subscription.undo_until = None
         return Left(subscription=subscription, first=False)
-    end(session, subscription, wording=wording, source=source, network=network, now=now, undo=not complained)
+    end(
+        session,
+        subscription,
+        wording=wording,
+        language=language,
+        source=source,
+        network=network,
+        now=now,
+        undo=not complained,
+    )
     session.flush()
     return Left(subscription=subscription, first=True)
 
@@ -76,6 +86,7 @@ def end(
     subscription: Subscription,
     *,
     wording: str,
+    language: str | None = None,
     source: str,
     network: str,
     now: datetime,
@@ -88,7 +99,8 @@ def end(
     subscription.undo_until = None
     if may_undo and not was_recorded(session, subscription, ConsentEvent.RESTORED, since=now - UNDO):
         subscription.undo_until = now + UNDO
-    return record(session, subscription, ConsentEvent.LEFT, now, wording=wording, source=source, network=network)
+    evidence = {"wording": wording, "source": source, "network": network}
+    return record(session, subscription, ConsentEvent.LEFT, now, language=language, **evidence)
 
 
 def goes_on_as(session: Session, subscription_id: int) -> int:
@@ -117,7 +129,14 @@ def can_restore(session: Session, subscription: Subscription, now: datetime) -> 
 
 
 def restore(
-    session: Session, subscription_id: int, *, wording: str, source: str, network: str, now: datetime
+    session: Session,
+    subscription_id: int,
+    *,
+    wording: str,
+    language: str | None = None,
+    source: str,
+    network: str,
+    now: datetime,
 ) -> Sequence[Subscription]:
     """The reader takes leaving back: everything that was left in the same act is as it was. Returns what came back.
 
@@ -134,7 +153,8 @@ def restore(
     ]
     for each in together:
         bring_back(session, each, now)
-        record(session, each, ConsentEvent.RESTORED, now, wording=wording, source=source, network=network)
+        evidence = {"wording": wording, "source": source, "network": network}
+        record(session, each, ConsentEvent.RESTORED, now, language=language, **evidence)
     session.flush()
     return together
 
@@ -282,15 +302,17 @@ def record(
     now: datetime,
     *,
     wording: str,
+    language: str | None = None,
     source: str,
     network: str,
 ) -> Consent:
+    """The evidence of an act. `language` is that of the wording; the subscription's where it is not given."""
     consent = Consent(
         subscription_id=id_of(subscription),
         event=event,
         at=now,
         wording=wording,
-        language=subscription.language,
+        language=language or subscription.language,
         source=source,
         network=network,
     )

@@ -6,15 +6,15 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
-from mailer import links
 from mailer.subscribers import partings, preferences, subscription
+from mailer.subscribers.preferences import Reader
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.subscribers.subscription import can_restore, goes_on_as, publication_of, readings
 from mailer.tables import Edition, PartingReason, Subscription
 from mailer.tokens import Purpose
 from mailer.web import wording
 from mailer.web.mailed import Act, Answer, MailedLink, TheMailedLink
-from mailer.web.pages import HERE, READ, LenientFields
+from mailer.web.pages import READ, LenientFields
 from mailer.web.place import Standing, of_subscription_id
 
 router = APIRouter()
@@ -73,6 +73,7 @@ def _leave(act: Act) -> Answer:
         act.session,
         act.subscription_id,
         wording=wording.leaving(act.words, act.standing.place, label) if by_page else "",
+        language=act.words.language if by_page else None,
         source="link" if by_page else "one-click",
         network=act.network,
         now=act.now,
@@ -86,6 +87,7 @@ def leave_everything(act: Act) -> Answer:
         act.session,
         act.subscription_id,
         wording=wording.leaving(act.words, act.standing.place, None),
+        language=act.words.language,
         source="link",
         network=act.network,
         now=act.now,
@@ -94,41 +96,55 @@ def leave_everything(act: Act) -> Answer:
 
 
 def restore(act: Act) -> bool:
-    """Takes leaving back. Returns whether the reader reads again, by this act or before."""
-    subscription.restore(
+    """Takes leaving back. Returns whether anything came back by this act."""
+    came_back = subscription.restore(
         act.session,
         act.subscription_id,
         wording=wording.restoring(act.words),
+        language=act.words.language,
         source="link",
         network=act.network,
         now=act.now,
     )
-    return preferences.reader_of(act.session, act.subscription_id) is not None
+    return bool(came_back)
 
 
 def _restore(act: Act) -> Answer:
-    if not restore(act):
-        return left_page(act.session, act.link, act.standing)
-    reader = preferences.reader_of(act.session, act.subscription_id)
-    assert reader is not None
-    read = [act.session.get_one(Edition, each.edition_id) for each in reader.read]
-    return partial(act.link.page, "restored.html", act.standing, editions=read)
+    return _as_it_is(act, "restored" if restore(act) else "restored before")
 
 
-def give_reason(act: Act) -> Answer:
-    """Why the reader left, kept without who it was. Once, and never asked for again."""
+def give_reason(act: Act) -> bool:
+    """Why the reader left, kept without who it was. Once, and never asked for again. Returns whether it was kept."""
     chosen, words = act.fields.get("reason", ""), act.fields.get("words", "").strip()
-    given = bool(words or chosen in set(PartingReason))
-    if given:
-        reason = PartingReason(chosen) if chosen in set(PartingReason) else PartingReason.OTHER
-        partings.give_reason(act.session, act.subscription_id, reason, words, act.now)
-    return left_page(act.session, act.link, act.standing, thanks=given)
+    if not words and chosen not in set(PartingReason):
+        return False
+    reason = PartingReason(chosen) if chosen in set(PartingReason) else PartingReason.OTHER
+    return partings.give_reason(act.session, act.subscription_id, reason, words, act.now)
+
+
+def _give_reason(act: Act) -> Answer:
+    if give_reason(act):
+        return left_page(act.session, act.link, act.standing, thanks=True)
+    return _as_it_is(act, "no reason kept")
+
+
+def _as_it_is(act: Act, came_to: str) -> Answer:
+    """How this subscription stands: the button may be one of a page that is no longer true."""
+    reader = preferences.reader_of(act.session, act.subscription_id)
+    if reader is None or act.subscription_id not in {each.id for each in reader.read}:
+        return left_page(act.session, act.link, act.standing)
+    return partial(act.link.page, "restored.html", act.standing, came_to=came_to, editions=editions_of(act, reader))
+
+
+def editions_of(act: Act, reader: Reader) -> list[Edition]:
+    """What the reader gets."""
+    return [act.session.get_one(Edition, each.edition_id) for each in reader.read]
 
 
 _ACTS: dict[str, Callable[[Act], Answer]] = {
     "everything": leave_everything,
     "undo": _restore,
-    "reason": give_reason,
+    "reason": _give_reason,
 }
 
 
@@ -149,7 +165,7 @@ def left_page(session: Session, link: MailedLink, standing: Standing | None, *, 
         can_restore=can_restore(session, subscription, link.site.app.clock()),
         others_read=others(session, subscription),
         reasons=list(PartingReason) if has_left and not subscription.gave_reason else [],
-        my_data=links.ask_for_my_data(HERE, link.token) if link.is_for(Purpose.PREFERENCES) else "",
+        my_data=link.ask_for_my_data if link.is_for(Purpose.PREFERENCES) else "",
     )
 
 

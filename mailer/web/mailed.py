@@ -49,7 +49,16 @@ class MailedLink:
 
     def preferences(self, subscription_id: int) -> str:
         """The page where the reader of this subscription changes it."""
-        return links.preferences(HERE, self.site.app.tokens.make(Purpose.PREFERENCES, subscription_id))
+        return self.onward(links.preferences(HERE, self.site.app.tokens.make(Purpose.PREFERENCES, subscription_id)))
+
+    @property
+    def ask_for_my_data(self) -> str:
+        """The page that has the link to what we hold mailed to the reader."""
+        return self.onward(links.ask_for_my_data(HERE, self.token))
+
+    def onward(self, address: str) -> str:
+        """This page of ours, in the language that was picked."""
+        return links.in_language(address, self.chosen) if self.chosen in available() else address
 
     def language(self, standing: Standing | None) -> str:
         """What was picked, else what the reader subscribed in, else what the browser asks for."""
@@ -91,34 +100,35 @@ class LinkProblem(Exception):
     def response(self) -> Response:
         """What is wrong, what to do, and the way to the form."""
         place, language = self._standing and self._standing.place, self._link.language(self._standing)
+        needless = self._problem == "expired" and _is(self._standing, SubscriptionStatus.CONFIRMED)
         form = (
             links.front(HERE, place.slug, language if language in place.languages else place.languages[0])
             if place
-            else "/"
+            else self._link.onward(f"{HERE}/")
         )
         return self._link.page(
             "link-problem.html",
             self._standing,
             status=self._status,
-            problem=self._problem,
+            problem="needless" if needless else self._problem,
             form=form,
             again=AGAIN if self._may_ask_again() else "",
-            my_data=links.ask_for_my_data(HERE, self._link.token) if self._problem == "moved" else "",
+            my_data=self._link.ask_for_my_data if self._problem == "moved" else "",
         )
 
     def _may_ask_again(self) -> bool:
         """Whether a button has a new link mailed."""
         if self._problem == "expired my data":
             return self._standing is not None
-        return self._problem == "expired" and _is_pending(self._standing)
+        return self._problem == "expired" and _is(self._standing, SubscriptionStatus.PENDING)
 
 
 AGAIN = "again"
 """The field of the button that asks for a new link."""
 
 
-def _is_pending(standing: Standing | None) -> bool:
-    return standing is not None and standing.subscription.status is SubscriptionStatus.PENDING
+def _is(standing: Standing | None, status: SubscriptionStatus) -> bool:
+    return standing is not None and standing.subscription.status is status
 
 
 Answer = Callable[[], Response]

@@ -74,6 +74,7 @@ def move_back(request: Request, link: TheMailedLink) -> Response:
             session,
             left_id,
             wording=wording.old_address(words(link.language(standing)), standing.place) if standing else "",
+            language=link.language(standing) if standing else None,
             network=reader_network(request, app.settings.trusted_proxies),
             now=app.clock(),
         )

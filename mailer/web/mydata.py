@@ -115,8 +115,8 @@ def show(link: TheMailedLink) -> Response:
         state=lambda status: _state(speech, status),
         act=lambda consent: _act(speech, ConsentEvent(consent["event"]), consent["source"]),
         came_to=lambda status: _came_to(speech, status),
-        file=links.my_data_file(HERE, link.token),
-        erase=links.erase(HERE, link.token),
+        file=link.onward(links.my_data_file(HERE, link.token)),
+        erase=link.onward(links.erase(HERE, link.token)),
     )
 
 
@@ -141,7 +141,8 @@ def ask_to_erase(link: TheMailedLink) -> Response:
     """What will go and what stays, and one button."""
     with link.site.app.database.read() as session:
         standing, subscriber = _reader(session, link)
-    return link.page("erase.html", standing, address=subscriber.address, back=links.my_data(HERE, link.token))
+    back = link.onward(links.my_data(HERE, link.token))
+    return link.page("erase.html", standing, address=subscriber.address, back=back)
 
 
 @router.post("/d/{token}/erase")

@@ -1,7 +1,7 @@
 """The preferences: editions, language, pause, address, behind the link in every letter. GET and HEAD change nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 
@@ -89,6 +89,7 @@ def _choose(act: Act) -> Said | Answer:
         return Said()
     shown = _shown(session, act.standing, reader)
     wanted = {edition.id for edition in shown if f"edition-{edition.code}" in act.fields and edition.id}
+    speech = act.words
     if not wanted:
         return leaving.leave_everything(act)
     chosen_language = act.fields.get("language", "")
@@ -98,14 +99,15 @@ def _choose(act: Act) -> Said | Answer:
         shown,
         wanted,
         language=chosen_language if chosen_language in place.languages else reader.read[0].language,
-        wording=lambda edition, checked: wording.chosen(act.words, place, edition.label, checked=checked),
+        wording=lambda edition, checked: wording.chosen(speech, place, edition.label, checked=checked),
+        wording_language=speech.language,
         source=SOURCE,
         network=act.network,
         now=now,
     )
     if chosen is None:
         return Said()
-    spoken = words(chosen.language) if chosen.language else act.words
+    spoken = words(chosen.language) if chosen.language else speech
     changes = [
         *(spoken.gettext("Added: {edition}.", edition=each.label) for each in chosen.added),
         *(spoken.gettext("No longer sent: {edition}.", edition=each.label) for each in chosen.left),
@@ -136,6 +138,7 @@ def _paused(act: Act, until: datetime | None, agreed: str, said: str) -> Said:
         act.subscription_id,
         until,
         wording=agreed,
+        language=act.words.language,
         source=SOURCE,
         network=act.network,
         now=act.now,
@@ -144,16 +147,21 @@ def _paused(act: Act, until: datetime | None, agreed: str, said: str) -> Said:
 
 
 def _until(act: Act) -> datetime | None:
-    """The beginning of the day that was chosen, on the publication's clock; None where it is senseless."""
-    zone, typed = act.standing.place.zone, act.fields.get("pause", "")
+    """The beginning of the day that was chosen, on the publication's clock; None where it is senseless.
+
+    A day that was typed counts whatever is checked; of weeks and a day, the later: no letter comes before either.
+    """
+    zone, checked, typed = act.standing.place.zone, act.fields.get("pause", ""), act.fields.get("until", "")
     today = act.now.astimezone(zone).date()
     try:
-        day = date.fromisoformat(act.fields.get("until", "")) if typed == "date" else _in_weeks(today, int(typed))
+        days = [date.fromisoformat(typed)] if typed else []
+        if checked not in ("", "date"):
+            days.append(_in_weeks(today, int(checked)))
     except ValueError:
         return None
-    if not today < day <= today + LONGEST_PAUSE:
+    if not days or not all(today < day <= today + LONGEST_PAUSE for day in days):
         return None
-    return datetime.combine(day, time(), zone).astimezone(UTC)
+    return datetime.combine(max(days), time(), zone).astimezone(UTC)
 
 
 def _in_weeks(today: date, weeks: int) -> date:
@@ -190,8 +198,25 @@ def _move(act: Act) -> Said:
 
 
 def _restore(act: Act) -> Said:
-    leaving.restore(act)
-    return Said(changes=[act.words.gettext("Everything is as it was.")])
+    if leaving.restore(act):
+        return Said(changes=[act.words.gettext("Everything is as it was.")])
+    return _nothing_changed(act)
+
+
+def _give_reason(act: Act) -> Said | Answer:
+    if leaving.give_reason(act):
+        return leaving.left_page(act.session, act.link, act.standing, thanks=True)
+    return _nothing_changed(act)
+
+
+def _nothing_changed(act: Act) -> Said:
+    """A button of a page that is no longer true: what is."""
+    reader = preferences.reader_of(act.session, act.subscription_id)
+    if reader is None:
+        return Said()
+    read = ", ".join(each.label for each in leaving.editions_of(act, reader))
+    get = act.words.gettext("You get: {editions}.", editions=read)
+    return Said(changes=[act.words.gettext("Nothing was changed."), get])
 
 
 _ACTS: dict[str, Callable[[Act], Said | Answer]] = {
@@ -201,7 +226,7 @@ _ACTS: dict[str, Callable[[Act], Said | Answer]] = {
     "move": _move,
     "everything": leaving.leave_everything,
     "undo": _restore,
-    "reason": leaving.give_reason,
+    "reason": _give_reason,
 }
 
 
@@ -240,6 +265,8 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
     reader = preferences.reader_of(session, subscription_id)
     if reader is None:
         return _not_read(session, link, standing)
+    if said.language:
+        link = replace(link, chosen="")  # what was picked by the address before counts no more
     language = said.language or link.language(standing)
     place, now = standing.place, link.site.app.clock()
     shown, today = _shown(session, standing, reader), now.astimezone(standing.place.zone).date()
@@ -270,7 +297,8 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
         agreement=wording.choice(words(language), place),
         moving=wording.moving(words(language)),
         from_page=leaving.FROM_PAGE,
-        my_data=links.ask_for_my_data(HERE, link.token),
+        action=link.onward(links.preferences(HERE, link.token)),
+        my_data=link.ask_for_my_data,
     )
 
 

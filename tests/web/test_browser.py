@@ -98,6 +98,7 @@ class Walk:
         self._saves(_("Added: {edition}.", edition=label))
         other.uncheck()
         self._saves(_("No longer sent: {edition}.", edition=label))
+        page.locator("input[name=pause]").first.check()
         self.window.press(_("Pause the letters"))
         self.window.press(_("End the pause"))
         expect(page.get_by_role("status")).to_have_text(_("The pause is over: the next issue comes to you again."))

@@ -251,3 +251,48 @@ def test_a_complaint_after_leaving_cannot_be_taken_back(
         subscription.leave(session, confirmed.id, source="complaint", network="", now=app.clock(), complained=True)
     press(client, path, "undo")
     assert ledger.subscriptions()[0].status is SubscriptionStatus.UNSUBSCRIBED
+
+
+# Buttons of pages that are no longer true
+
+
+@pytest.mark.parametrize("way", ["unsubscribe link", "preferences"])
+def test_a_reason_from_a_page_that_an_undo_has_overtaken_is_not_thanked_for(
+    client: TestClient, app: App, ledger: Ledger, confirmed: Subscription, way: str
+) -> None:
+    path = ledger.leave_path(confirmed) if way == "unsubscribe link" else ledger.preferences_path(confirmed)
+    press(client, path, "everything")
+    press(client, path, "undo")
+    page = press(client, path, "reason", reason="unsafe")
+    assert "Спасибо" not in page
+    assert "Вы отписались" not in page
+    assert "Ничего не изменено. Вы получаете: RU." in " ".join(page.replace("<p>", "").replace("</p>", "").split())
+    assert partings(app) == []
+
+
+def test_a_reason_is_thanked_for_when_it_is_kept(client: TestClient, ledger: Ledger, confirmed: Subscription) -> None:
+    for path in (ledger.leave_path(confirmed), ledger.preferences_path(confirmed)):
+        press(client, path, "everything")
+        assert "Спасибо" in press(client, path, "reason", reason="unsafe")
+        assert "Спасибо" not in press(client, path, "reason", reason="unsafe"), "it was kept once"
+        press(client, path, "undo")
+        client.post("/subscribe", data=form())
+        client.post(ledger.confirm_path())
+
+
+def test_an_undo_that_is_no_longer_possible_says_what_is_still_left(
+    client: TestClient, ledger: Ledger, confirmed: Subscription
+) -> None:
+    both = {"act": "choose", "edition-ru": "yes", "edition-en": "yes"}
+    client.post(ledger.preferences_path(confirmed), data=both)
+    path = ledger.leave_path(confirmed)
+    for act in ("", "undo", ""):  # taken back once, and left again
+        press(client, path, act)
+    page = press(client, path, "undo")
+    assert "Вы отписались" in page
+    assert "Вы снова подписаны" not in page
+    assert "Вы по-прежнему получаете: EN." in page
+    page = press(client, ledger.preferences_path(confirmed), "undo")
+    assert "Всё как прежде" not in page
+    assert "Вы получаете: EN." in page
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.UNSUBSCRIBED

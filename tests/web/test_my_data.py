@@ -260,6 +260,21 @@ def test_the_preferences_lead_there_and_the_link_that_providers_see_does_not(
     assert "/data" not in client.post(ledger.leave_path()).text
 
 
+def test_a_language_that_was_picked_is_kept_from_page_to_page(client: TestClient, ledger: Ledger, path: str) -> None:
+    """From the preferences to the data and back, and on to erasing them."""
+    preferences = f"{ledger.preferences_path(ledger.subscriptions()[0])}"
+    for page, links in [
+        (preferences, [f"{preferences}/data"]),
+        (f"{preferences}/data", [preferences]),
+        (path, [f"{path}/data.json", f"{path}/erase"]),
+        (f"{path}/erase", [path]),
+    ]:
+        picked, plain = client.get(f"{page}?language=en").text, client.get(page).text
+        for link in links:
+            assert f'href="{link}?language=en"' in picked
+            assert f'href="{link}"' in plain
+
+
 def test_every_table_is_considered() -> None:
     """A new table fails here until holdings.TABLES says where the reader sees it, or why not."""
     assert set(holdings.TABLES) == set(metadata.tables)

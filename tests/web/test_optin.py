@@ -230,7 +230,11 @@ def test_an_expired_link_has_a_button_for_a_new_one(client: TestClient, ledger: 
     assert ledger.subscriptions()[0].status is SubscriptionStatus.CONFIRMED
     clock.pass_(hours=1)
     mails = len(ledger.mails())
-    assert 'name="again"' not in client.get(expired).text
+    page = client.get(expired).text
+    assert 'name="again"' not in page
+    assert "Вы уже подписаны" in page
+    assert "Эта ссылка больше не нужна." in page
+    assert "форм" not in page, "who reads us needs none"
     assert client.post(expired, data={"again": "yes"}).status_code == 200
     assert len(ledger.mails()) == mails, "who has confirmed needs no new link"
 

@@ -1,5 +1,6 @@
 """The preferences: what a reader changes behind the link in a letter."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -103,6 +104,48 @@ def test_the_language_of_pages_and_letters_changes_at_once(client: TestClient, l
     assert '<html lang="be">' in client.get(path).text
 
 
+def action(page: str) -> str:
+    """Where the forms of the page go."""
+    (one,) = set(re.findall(r'<form method="post" action="([^"]*)"', page))
+    return str(one)
+
+
+def test_a_language_that_was_just_chosen_holds_on_the_next_page_too(client: TestClient, path: str) -> None:
+    page = client.get(f"{path}?language=be").text
+    assert action(page) == f"{path}?language=be"
+    page = client.post(action(page), data=choice("ru", language="en")).text
+    assert action(page) == path
+    assert "?language=" not in page.partition("<main")[2]
+    assert '<html lang="en">' in client.post(action(page), data={"act": "pause", "pause": "2"}).text
+
+
+def test_the_evidence_names_the_language_that_its_words_are_in(
+    client: TestClient, ledger: Ledger, confirmed: Subscription, path: str
+) -> None:
+    begun = len(ledger.consents())
+    for act in (
+        choice("ru", "en", language="en"),
+        {"act": "pause", "pause": "2"},
+        {"act": "resume"},
+        choice("ru", language="ru"),
+        {"act": "everything"},
+        {"act": "undo"},
+    ):
+        client.post(f"{path}?language=be", data=act)
+    for button in ("", "undo", "everything"):
+        client.post(f"{ledger.leave_path(confirmed)}?language=be", data={"from": "page", "act": button})
+    kept = ledger.consents()[begun:]
+    assert {each.event for each in kept} >= {
+        ConsentEvent.CONFIRMED,
+        ConsentEvent.PAUSED,
+        ConsentEvent.RESUMED,
+        ConsentEvent.LEFT,
+        ConsentEvent.RESTORED,
+    }
+    assert {each.language for each in kept} == {"be"}
+    assert all(re.search("[іўІЎ]|падпіс", each.wording) for each in kept if each.wording), "Belarusian indeed"
+
+
 @pytest.mark.parametrize("language", ["xx", "", "../../etc", "{}"])
 def test_a_language_that_we_do_not_speak_is_passed_over(
     client: TestClient, ledger: Ledger, path: str, language: str
@@ -131,6 +174,9 @@ def test_an_edition_that_is_no_longer_offered_is_kept_and_not_taken(
         ({"pause": "8"}, datetime(2027, 1, 14, 21, tzinfo=UTC)),
         ({"pause": "date", "until": "2026-11-21"}, datetime(2026, 11, 20, 21, tzinfo=UTC)),
         ({"pause": "date", "until": "2027-11-20"}, datetime(2027, 11, 19, 21, tzinfo=UTC)),
+        ({"until": "2027-02-01"}, datetime(2027, 1, 31, 21, tzinfo=UTC)),
+        ({"pause": "2", "until": "2027-02-01"}, datetime(2027, 1, 31, 21, tzinfo=UTC)),  # the later
+        ({"pause": "8", "until": "2026-11-21"}, datetime(2027, 1, 14, 21, tzinfo=UTC)),
     ],
 )
 def test_a_reader_pauses_until_a_day(
@@ -167,6 +213,8 @@ def test_a_pause_promises_no_archive_where_there_is_none(
         {"pause": "date", "until": "2027-11-21"},
         {"pause": "date", "until": "soon"},
         {"pause": "date"},
+        {"pause": "2", "until": "2026-11-20"},
+        {"pause": "2", "until": "soon"},
         {"pause": "3"},
         {"pause": "9" * 5000},
         {},
@@ -178,6 +226,11 @@ def test_a_senseless_pause_is_pointed_at(client: TestClient, ledger: Ledger, pat
     assert answer.status_code == 422
     assert 'id="wrong-until"' in answer.text
     assert ledger.everything() == before
+
+
+def test_how_long_to_pause_is_not_chosen_for_the_reader(client: TestClient, path: str) -> None:
+    _, _, question = client.get(path).text.partition('id="pause"')
+    assert " checked" not in question.partition("</form>")[0]
 
 
 def test_a_pause_ends_by_the_button_or_by_itself(

@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from mailer import links
+from mailer.issues.languages import available
 from mailer.issues.published import Week
 from mailer.rendering.words import words
 from mailer.web import archive, place, wording
@@ -29,23 +30,33 @@ PROOF = "altcha"
 
 
 @router.api_route("/", methods=READ)
-def home(site: TheSite, accept_language: AcceptLanguage) -> Response:
-    """The one publication, or the list of them."""
+def home(site: TheSite, accept_language: AcceptLanguage, language: str = "") -> Response:
+    """The one publication, or the list of them. `language`: picked on a page before, and taken along."""
     with site.app.database.read() as session:
         places = place.every(session)
+    picked = language if language in available() else ""
+    onward = {each.slug: f"{HERE}/{each.slug}" for each in places}
+    if picked:
+        onward = {slug: links.in_language(address, picked) for slug, address in onward.items()}
     if len(places) == 1:
-        return _redirect(f"{HERE}/{places[0].slug}")
-    language = accepted(accept_language)
-    page = site.page("home.html", language=language, places=places)
+        return _redirect(onward[places[0].slug])
+    page = site.page(
+        "home.html",
+        language=picked or accepted(accept_language),
+        others={each: f"?language={each}" for each in available()},
+        places=places,
+        onward=onward,
+    )
     page.headers["Vary"] = "Accept-Language"
     return page
 
 
 @router.api_route("/{publication}", methods=READ)
-def choose_language(publication: str, site: TheSite, accept_language: AcceptLanguage) -> Response:
-    """On to the page in the language that the browser asks for."""
+def choose_language(publication: str, site: TheSite, accept_language: AcceptLanguage, language: str = "") -> Response:
+    """On to the page in the language that was picked before, or else that the browser asks for."""
     at = find(site, publication)
-    return _redirect(links.front(HERE, at.slug, accepted(accept_language, at.languages)))
+    spoken = language if language in at.languages else accepted(accept_language, at.languages)
+    return _redirect(links.front(HERE, at.slug, spoken))
 
 
 @router.api_route("/{publication}/{language}", methods=READ)

@@ -5,11 +5,13 @@ from datetime import timedelta
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 from sqlmodel import Session
 
 from mailer import links
 from mailer.delivery import automatic
 from mailer.issues import published
+from mailer.issues.languages import available
 from mailer.issues.published import Latest
 from mailer.rendering.words import words
 from mailer.subscribers import address, optin
@@ -31,6 +33,13 @@ router = APIRouter()
 
 
 # The form
+
+
+@router.api_route("/subscribe", methods=READ)
+def look_for_form(language: str = "") -> Response:
+    """The form is on the front page: for who reloads an answer, or types its address."""
+    front = f"{HERE}/"
+    return RedirectResponse(links.in_language(front, language) if language in available() else front, status_code=303)
 
 
 @router.post("/subscribe")

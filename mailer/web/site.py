@@ -1,12 +1,15 @@
 """Assembles the pages into one application."""
 
 import logging
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
+from mailer import links
 from mailer.app import App
 from mailer.database import DatabaseError
 from mailer.issues.languages import available
@@ -32,11 +35,13 @@ from mailer.web.altcha import Challenges
 from mailer.web.fresh import Fresh
 from mailer.web.languages import accepted, of_path
 from mailer.web.mailed import LinkProblem
-from mailer.web.pages import KEPT_FOR_EVER, READ, Site, TheSite, the_pages
+from mailer.web.pages import HERE, KEPT_FOR_EVER, READ, Site, TheSite, the_pages
 from mailer.web.security import FOR_EVERY_ORIGIN, Guard
 from mailer.web.tries import Tries
 
 RETRY_AFTER_SECONDS = 30
+
+_KNOWN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 _log = logging.getLogger(__name__)
 
@@ -110,10 +115,23 @@ def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 400
     path = request.scope["path"]
     if status == 404 and request.method in READ and path.strip("/") and path.endswith("/"):
-        return RedirectResponse("/" + path.strip("/"), status_code=307)
+        query = quote(request.scope["query_string"], safe="%!$&'()*+,/:;=?@")
+        return RedirectResponse("/" + path.strip("/") + (f"?{query}" if query else ""), status_code=307)
     page = _refusal(request, status)
     page.headers.update(getattr(error, "headers", None) or {})
+    if status == 405 and not path.startswith(FOR_EVERY_ORIGIN):
+        page.headers["Allow"] = ", ".join(_methods(request))
     return page
+
+
+def _methods(request: Request) -> list[str]:
+    """All that the path answers to (RFC 9110 §15.5.6), whichever route does."""
+    return [method for method in _KNOWN_METHODS if _is_answered(request, method)]
+
+
+def _is_answered(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 def _link_problem(request: Request, error: Exception) -> Response:
@@ -139,6 +157,7 @@ def _refusal(request: Request, status: int) -> Response:
     return site.page(
         "refused.html",
         language=spoken[0] if spoken else accepted(request.headers.get("accept-language", "")),
+        home=links.in_language(f"{HERE}/", spoken[0]) if spoken else f"{HERE}/",
         others={each: f"?language={each}" for each in available()} if request.method in READ else {},
         status=status,
         refusal=status,

@@ -1,6 +1,7 @@
 """What every answer carries, whatever was asked."""
 
 import logging
+import re
 
 import pytest
 from fastapi import FastAPI
@@ -106,8 +107,51 @@ def test_what_is_not_there_is_a_page_that_says_so(client: TestClient, path: str)
     assert ("Такой страницы нет" if "/ru/" in path else "Такой старонкі няма") in answer.text
 
 
-def test_a_slash_too_many_is_forgiven(client: TestClient) -> None:
-    assert client.get("/belarus/ru/").headers["location"] == "/belarus/ru"
+@pytest.mark.parametrize("query", ["", "?year=2019", "?a=%FF&b=%0d%0aX:%20y", "?language=be"])
+def test_a_slash_too_many_is_forgiven(client: TestClient, query: str) -> None:
+    assert client.get(f"/belarus/ru/{query}").headers["location"] == f"/belarus/ru{query}"
+
+
+def test_the_address_of_the_form_leads_to_the_front_page(client: TestClient) -> None:
+    answer = client.get("/subscribe")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert client.get("/subscribe?language=be").headers["location"] == "/?language=be"
+    assert client.get("/subscribe?language=%0d%0a//evil.example").headers["location"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"), [("/u/x", "GET, HEAD, POST"), ("/subscribe", "GET, HEAD, POST"), ("/belarus/ru", "GET, HEAD")]
+)
+def test_a_method_that_is_not_meant_is_told_which_are(client: TestClient, path: str, methods: str) -> None:
+    answer = client.delete(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
+def test_what_is_wrong_with_a_form_is_said_in_the_language_of_its_page(client: TestClient) -> None:
+    page = client.get("/belarus/be").text
+    (action,) = re.findall(r'<form method="post" action="([^"]*)"', page)
+    too_long = client.post(action, data={**form(language="be"), "x": "y" * 70_000}, headers={"Accept-Language": "en"})
+    assert too_long.status_code == 413
+    assert '<html lang="be">' in too_long.text
+    unknown = client.post(action, data=form(language="be", publication="nope"), headers={"Accept-Language": "en"})
+    assert unknown.status_code == 404
+    assert '<html lang="be">' in unknown.text
+    assert 'href="/?language=be"' in unknown.text
+
+
+def test_a_language_that_was_picked_is_kept_on_the_way_to_a_front_page(client: TestClient, app: App) -> None:
+    assert client.get("/?language=be").headers["location"] == "/belarus?language=be"
+    assert client.get("/belarus?language=be").headers["location"] == "/belarus/be"
+    assert client.get("/belarus?language=xx").headers["location"] == "/belarus/en"
+    with app.database.write() as session:
+        first = session.get_one(Publication, 1)
+        session.add(Publication(**first.model_dump(exclude={"id", "slug"}), slug="second"))
+    page = client.get("/?language=be").text
+    assert '<html lang="be">' in page
+    assert 'href="?language=ru"' in page
+    assert 'href="/second?language=be"' in page
+    lost = client.get("/belarus/be/nope", headers={"Accept-Language": "en"}).text
+    assert 'href="/?language=be"' in lost
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -82,6 +82,7 @@ def test_a_form_that_is_sent_back_faster_than_a_person_can_is_shown_once_more(
     page = client.post("/subscribe", data=fields).text
     assert "Ещё один шаг" in page
     assert fields_of(page) == fields
+    assert 'action="/subscribe?language=ru"' in page, "what is wrong is said in the language of the page"
     assert ledger.acts() == []
     clock.pass_(seconds=2)
     assert "Проверьте почту" in client.post("/subscribe", data=fields_of(page)).text

@@ -121,11 +121,22 @@ class Database:
         finally:
             self._writer.release()
 
-    def write_through(self) -> None:
-        """On SQLite: brings the write-ahead log into the file and empties it, where nobody reads at this moment."""
-        if self.is_sqlite:
-            with contextlib.suppress(OperationalError), self.engine.connect() as connection:
-                connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+    def write_through(self, patience: float = 1.0) -> bool:
+        """On SQLite: brings the write-ahead log into the file and empties it. False where somebody read, or wrote, all
+        the time: then what was overwritten still stands in the log. `patience`: seconds."""
+        if not self.is_sqlite:
+            return True
+        until = time.monotonic() + patience
+        with contextlib.suppress(OperationalError), self.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.execute("PRAGMA busy_timeout=0")  # while SQLite itself waits for readers, nobody can write
+            try:
+                while not (is_emptied := _is_emptied(driver)) and time.monotonic() < until:
+                    time.sleep(_LOOK_FOR_READERS)
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+            return is_emptied
+        return False
 
     @contextmanager
     def _acting(self, engine: sa.Engine | sa.Connection) -> Iterator[Session]:
@@ -288,6 +299,18 @@ def _begin_writing(connection: sa.Connection) -> None:
     finally:
         driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
+
+def _is_emptied(driver: Any) -> bool:
+    """Whoever is in the way is named in the answer, or in an exception (https://sqlite.org/pragma.html)."""
+    try:
+        is_busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError:
+        return False
+    return not is_busy
+
+
+_LOOK_FOR_READERS = 0.02
+"""Seconds until it is looked again whether they have ended."""
 
 _PRAGMAS = (
     "journal_mode=WAL",

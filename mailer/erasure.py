@@ -11,7 +11,7 @@ A reader who changed the address is one person with two: `erase_person` takes bo
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 import sqlalchemy.orm
@@ -21,6 +21,7 @@ from mailer.database import Database
 from mailer.delivery import ledger
 from mailer.inbound import quarantine
 from mailer.subscribers import chain
+from mailer.subscribers.address import Address
 from mailer.tables import (
     Arrival,
     Delivery,
@@ -110,6 +111,23 @@ def forget_subscriptions(session: Session, subscriptions: sa.Select[Any], why: s
     chain.remove(session, subscriptions, why, now)
 
 
+def erase_listed(session: Session, address: Address, address_hash: str, *, now: datetime) -> bool:
+    """What is held of an address without its being a reader's: on the suppression list, where the keyed hash stays, and
+    as the recipient of test mail. False where nothing was."""
+    listed = session.execute(
+        sa.update(Suppression)
+        .where(
+            col(Suppression.address_hash) == address_hash,
+            sa.or_(col(Suppression.address).is_not(None), col(Suppression.note) != ""),
+        )
+        .values(address=None, note="")
+        .returning(col(Suppression.id))
+        .execution_options(synchronize_session=False)
+    ).all()
+    tests = ledger.forget_recipient(session, address.text, now)
+    return bool(listed or tests)
+
+
 def _keep_the_hash(session: Session, address_hash: str, *, by: str, now: datetime) -> None:
     """Every entry of the list loses the address and its note, which may quote it; one for every publication stands."""
     stands = False
@@ -121,13 +139,19 @@ def _keep_the_hash(session: Session, address_hash: str, *, by: str, now: datetim
         session.add(Suppression(address_hash=address_hash, reason=SuppressionReason.ERASED, added_at=now, added_by=by))
 
 
-def discard_mail(database: Database, addresses: Iterable[str]) -> int:
-    """Throws away what waits in the quarantine and holds one of these addresses. Returns how many mails. Then, on
-    SQLite, what was overwritten is written through to the file, so that no log of changes keeps it."""
+class Discarded(NamedTuple):
+    """What came of `discard_mail`."""
+
+    mails: int  #: how many
+    is_overwritten: bool  #: False where SQLite's log of changes could not be emptied; retention does it later
+
+
+def discard_mail(database: Database, addresses: Iterable[str]) -> Discarded:
+    """Throws away what waits in the quarantine and holds one of these addresses. Then, on SQLite, what was overwritten
+    is written through to the file, so that no log of changes keeps it."""
     with database.read() as session:
         numbers = sorted({number for each in addresses for number in quarantine.naming(session, each)})
     if numbers:
         with database.write() as session:
             quarantine.erase(session, numbers)
-    database.write_through()
-    return len(numbers)
+    return Discarded(len(numbers), database.write_through())

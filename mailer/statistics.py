@@ -252,7 +252,8 @@ def _weeks(session: Session, publication: Publication, editions: Sequence[Editio
 
 
 def _reasons(session: Session, publication: Publication) -> Sequence[tuple[PartingReason, int]]:
-    """Every reason that was given, in the order of the form: that of their frequency would tell small numbers."""
+    """Every reason, in the order of the form: that of their frequency, or none for what nobody gave, would tell small
+    numbers."""
     assert publication.id is not None
     given = partings.counts(session, publication.id)
-    return [(reason, given[reason]) for reason in PartingReason if reason in given]
+    return [(reason, given.get(reason, 0)) for reason in PartingReason]

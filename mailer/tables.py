@@ -416,7 +416,7 @@ class Delivery(SQLModel, table=True):
     subscription_id: int | None = Field(default=None, foreign_key="subscription.id", ondelete="SET NULL")
     consent_id: int | None = Field(default=None, foreign_key="consent.id", ondelete="SET NULL")
     recipient: str | None = None  #: only where there is no subscription: test mail, and what goes to the editors
-    destination: str  #: the receiving domain
+    destination: str  #: the receiving domain; "" once the reader was erased
     status: DeliveryStatus = Field(sa_type=_one_of(DeliveryStatus, "status", check=False))
     due_at: datetime | None  #: not before; None once it no longer waits
     attempts: int = 0

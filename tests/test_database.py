@@ -221,3 +221,23 @@ def test_writers_of_one_process_wait_for_each_other_and_not_for_ever(
 def _write(database: Database) -> None:
     with database.write() as session:
         session.execute(sa.text("UPDATE worker SET name = name"))
+
+
+@pytest.mark.sqlite
+def test_a_log_of_changes_that_somebody_reads_is_not_said_to_be_emptied(
+    database: Database, publication: Publication
+) -> None:
+    assert database.sqlite_path is not None
+    log = database.sqlite_path.with_name(f"{database.sqlite_path.name}-wal")
+    other = Database(str(database.url))
+    with other.read() as session:
+        session.exec(select(Publication)).all()
+        with database.write() as writing:
+            writing.get_one(Publication, publication.id).slug = "unmistakable"
+        assert not database.write_through(patience=0)
+    assert b"unmistakable" in log.read_bytes()
+    assert database.write_through()
+    assert log.read_bytes() == b""
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == BUSY_SECONDS * 1000
+    other.engine.dispose()

@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from mailer import erasure, retention
 from mailer.app import App
 from mailer.database import Database
-from mailer.delivery import ledger
+from mailer.delivery import ledger, log
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.effects import Effects
 from mailer.inbound.letter import Letter
@@ -187,6 +187,17 @@ def test_what_waited_for_the_reader_is_withdrawn(known: App, clock: HandedClock)
         boris = session.exec(select(Subscriber)).one()
         assert readers == {boris.id}
         assert ledger.has_due(session, clock())
+
+
+def test_a_domain_that_names_its_owner_goes_from_what_has_ended(app: App, desk: Desk) -> None:  # noqa: F811
+    owed = desk.ask("anna@anna-unmistakable.example")
+    assert owed is not None
+    desk.confirm(owed)
+    assert b"unmistakable" in dump(app.database)
+    erase(app, "anna@anna-unmistakable.example")
+    assert b"unmistakable" not in dump(app.database)
+    with app.database.read() as session:
+        assert {each.address for each in log.entries(session, log.LogFilter())} == {None}
 
 
 def test_the_opt_out_stays_as_a_hash(known: App) -> None:

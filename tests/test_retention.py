@@ -17,7 +17,7 @@ from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.incoming import Effect, Kind
 from mailer.issues.states import IssueStatus
 from mailer.settings import Settings
-from mailer.subscribers import chain, optin, subscription, suppression
+from mailer.subscribers import address, chain, optin, subscription, suppression
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import (
     AddressChange,
@@ -510,3 +510,82 @@ def test_a_former_reader_who_comes_back_is_kept(app: App, former: int, clock: Ha
         confirm(session, request, clock)
     clock.pass_(days=16)
     assert run(app)["former"] == 0
+
+
+# What is overwritten
+
+
+def logged(database: Database) -> bytes:
+    """SQLite's log of changes."""
+    assert database.sqlite_path is not None
+    return database.sqlite_path.with_name(f"{database.sqlite_path.name}-wal").read_bytes()
+
+
+@pytest.mark.sqlite
+def test_what_went_is_not_in_sqlites_log_of_changes_either(app: App, subscribe: Subscribe, clock: HandedClock) -> None:
+    subscribe("unmistakable@example.org", status=SubscriptionStatus.PENDING)
+    assert b"unmistakable" in logged(app.database)
+    clock.pass_(days=31)
+    assert run(app)["unconfirmed"] == 1
+    assert b"unmistakable" not in logged(app.database)
+
+
+@pytest.mark.sqlite
+def test_what_somebody_read_beside_goes_the_next_time_whoever_erased_it(
+    app: App, subscribe: Subscribe, clock: HandedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscribe("unmistakable@example.org", status=SubscriptionStatus.PENDING)
+    clock.pass_(days=31)
+    other = Database(str(app.database.url))
+    with other.read() as session:
+        session.exec(select(Subscriber)).all()
+        run(app)
+        assert b"unmistakable" in logged(app.database)
+        assert "could not be emptied" in caplog.text
+    other.engine.dispose()
+    clock.pass_(minutes=10)
+    assert run(app) == {}
+    assert b"unmistakable" not in logged(app.database)
+
+
+# The suppression list
+
+
+def test_who_is_only_on_the_suppression_list_stays_on_it_by_a_hash_alone(
+    app: App, subscribe: Subscribe, clock: HandedClock
+) -> None:
+    subscribe("reads@example.org")
+    (reader,) = every(app.database, Subscriber)
+    listed: Any = {"reason": SuppressionReason.OPERATOR, "by": "olga", "now": clock()}
+    with app.database.write() as session:
+        for text, hashed in (("anna@example.org", "a hash"), (reader.address, reader.address_hash)):
+            suppression.list_address(session, address.parse(text), hashed, note=f"{text} rang", **listed)
+        session.exec(select(Subscription)).one().status = SubscriptionStatus.CONFIRMED  # so that its reader stays
+    clock.pass_(days=1094)
+    assert run(app)["listed"] == 0
+    clock.pass_(days=2)
+    assert run(app)["listed"] == 1
+    assert [(row.address, row.note) for row in every(app.database, Suppression)] == [
+        (None, ""),
+        ("reads@example.org", "reads@example.org rang"),
+    ]
+    with app.database.write() as session:
+        assert suppression.is_suppressed(session, "a hash", 1, for_good=True)
+
+
+# Reports about deliveries that go earlier
+
+
+def test_words_of_a_report_do_not_outlive_the_delivery_that_tells_whose_they_are(
+    app: App, subscribe: Subscribe, going_out: Callable[[], int], clock: HandedClock
+) -> None:
+    subscribe("anna@example.org")
+    finish(app, going_out(), DeliveryStatus.BOUNCED)
+    report: Any = {"kind": Kind.BOUNCE, "effect": Effect.BOUNCED, "reason": "", "recipient": None, "road": "mailbox"}
+    clock.pass_(days=1)
+    put(app.database, Arrival(digest="1", delivery_id=1, diagnostic="No anna.", arrived_at=clock(), **report))
+    clock.pass_(days=40)
+    settings = app.settings.model_copy(update={"keep_log_days": 35})
+    done = retention.run(app.database, settings, clock(), lambda _seconds: False)
+    assert (done["deliveries"], done["arrivals"]) == (1, 0)
+    assert [row.diagnostic for row in every(app.database, Arrival)] == [None]

@@ -14,6 +14,8 @@ from mailer.errors import MailerError
 from mailer.subscribers import address
 from mailer.tables import Subscriber, Suppression
 
+_UNREAD = "The suppression list and test mail no longer name it; a keyed hash on the list stays."
+
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
 
 
@@ -32,30 +34,39 @@ def erase(
     of: AddressArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
 ) -> None:
-    """Erase a reader from everything, for good, with the addresses that they came from or went on to.
+    """Erase a reader from everything, for good, with the addresses that they came from or went on to. An address that
+    no reader has goes from the suppression list.
 
     A keyed hash of each stays, so that no list brings them back.
     """
     app, hashed = _of(of)
+    typed = address.parse(of)
     with app.database.read() as session:
         reader = _reader(session, hashed)
         unknown = _unknown(session, hashed, of)
         along = erasure.addresses_of(session, reader.id) if reader and reader.id else []
         known = [session.get_one(Subscriber, each).address for each in along]
+    if not yes:
+        typer.confirm(f"Erase {printable(' and '.join(known or [typed.text]))} for good?", abort=True)
     gone = list[str]()
-    if reader is not None:
-        if not yes:
-            typer.confirm(f"Erase {printable(' and '.join(known))} for good?", abort=True)
-        assert reader.id is not None
-        with app.database.write() as session:
+    with app.database.write() as session:
+        if reader is not None and reader.id is not None:
             gone = erasure.erase_person(session, reader.id, by=who(), now=app.clock())
-    mails = erasure.discard_mail(app.database, {address.parse(of).text, *gone})
-    if not gone and not mails:
+        was_listed = erasure.erase_listed(session, typed, hashed, now=app.clock())
+    mails, is_overwritten = erasure.discard_mail(app.database, {typed.text, *gone})
+    if not (gone or was_listed or mails):
         raise MailerError(unknown)
-    print(
-        f"Erased: {printable(', '.join(gone))}." if gone else "No reader has this address.",
-        f"{mails} mails in the quarantine went." if mails else "",
-    )
+    if gone:
+        print(f"Erased: {printable(', '.join(gone))}.")
+    else:
+        print("No reader has this address." + (f" {_UNREAD}" if was_listed else ""))
+    if mails:
+        print(f"{mails} mails in the quarantine went.")
+    if not is_overwritten:
+        print(
+            "Another program reads the database at this moment, so SQLite's log of changes"
+            f" ({app.database.sqlite_path}-wal) still holds it; the worker empties that within ten minutes of its end."
+        )
     if app.database.is_sqlite:
         print("Backups, and copies of the file, may still hold it until they are overwritten.")
     else:

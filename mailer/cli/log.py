@@ -64,7 +64,7 @@ def _print(found: Sequence[LogEntry], as_json: bool) -> None:
             entry.at.strftime("%Y-%m-%d %H:%M:%S"),
             entry.issue or entry.kind,
             entry.edition,
-            entry.address or f"(erased)@{entry.destination}",
+            entry.address or (f"(erased)@{entry.destination}" if entry.destination else "(erased)"),
             entry.status,
             entry.report or " ".join(str(part) for part in (entry.code, entry.reply) if part),
         )

@@ -64,7 +64,7 @@ class LogEntry:
     kind: DeliveryKind
     edition: str  #: code
     address: str | None  #: None once the reader was erased
-    destination: str  #: the receiving domain
+    destination: str  #: the receiving domain; "" once the reader was erased
     status: DeliveryStatus
     attempts: int
     relay: str | None

@@ -1,7 +1,7 @@
 """How long each kind of data is kept, and its end. The worker goes through the kinds once a day.
 
     kinds     the whole policy: what goes, after how many days, and what lets it go
-    readers   requests, former readers, networks
+    readers   requests, former readers, who is only on the suppression list, networks
     mail      the send log, and what came in
     running   going through them
 

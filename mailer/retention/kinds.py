@@ -141,6 +141,14 @@ KINDS: Sequence[Kind] = (
         remove=deleting(Suppression.id, lambda cutoff: col(Suppression.lifted_at) < cutoff),
     ),
     Kind(
+        name="listed",
+        what="addresses and notes on the suppression list, of who is no reader; a keyed hash stays",
+        days=lambda settings: settings.keep_former_days,
+        key=col(Suppression.id),
+        going=readers.listed_alone,
+        remove=readers.blank_listed,
+    ),
+    Kind(
         name="sessions",
         what="browsers that are no longer signed in",
         days=lambda settings: 0,

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from mailer import erasure
 from mailer.retention.kind import count
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
-from mailer.tables import Consent, ConsentEvent, Delivery, Subscriber, Subscription
+from mailer.tables import Consent, ConsentEvent, Delivery, Subscriber, Subscription, Suppression
 
 # Requests that nobody confirmed
 
@@ -123,6 +123,23 @@ def erasing(going: Callable[[datetime], sa.Select[Any]]) -> Any:
         return sum(erasure.erase(session, each, by="retention", why="expired", now=now) for each in ids)
 
     return remove
+
+
+# Who is on the suppression list and reads nothing
+
+
+def listed_alone(cutoff: datetime) -> sa.Select[Any]:
+    return sa.select(col(Suppression.id)).where(
+        sa.or_(col(Suppression.address).is_not(None), col(Suppression.note) != ""),
+        col(Suppression.added_at) < cutoff,
+        ~sa.exists().where(col(Subscriber.address_hash) == col(Suppression.address_hash)),
+    )
+
+
+def blank_listed(session: Session, keys: Sequence[int], cutoff: datetime, now: datetime) -> int:
+    """They stay on it by their keyed hash."""
+    which = sa.update(Suppression).where(col(Suppression.id).in_(keys), col(Suppression.id).in_(listed_alone(cutoff)))
+    return count(session, which.values(address=None, note=""))
 
 
 # Networks in consents

@@ -28,6 +28,8 @@ def run(database: Database, settings: Settings, now: datetime, pause: Pause) -> 
     """Goes through every kind that was not gone through for a day. Returns how much of each has gone.
 
     Between two portions it rests at least as long as one took: others who write have the database half of the time.
+    At the end SQLite's log of changes is emptied each time, of what others erased since, too: who erased may have found
+    a reader in the way.
     """
     done = dict[str, int]()
     with database.read() as session:
@@ -44,6 +46,12 @@ def run(database: Database, settings: Settings, now: datetime, pause: Pause) -> 
     went = ", ".join(f"{number} {name}" for name, number in done.items() if number)
     if went:
         log.info("retention: %s", went)
+    if not database.write_through():
+        log.warning(
+            "retention: other programs use the database all the time, so SQLite's log of changes (%s-wal) could not be"
+            " emptied; what was erased may stand in it until the next time",
+            database.sqlite_path,
+        )
     return done
 
 

@@ -4,11 +4,12 @@ import json
 from datetime import date
 
 import pytest
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from mailer.cli.shared import installation
+from mailer.delivery.states import DeliveryStatus
 from mailer.subscribers import address, chain, optin
-from mailer.tables import Edition, Parting, PartingReason
+from mailer.tables import Delivery, DeliveryKind, Edition, Parting, PartingReason, Suppression
 from tests.cli.conftest import Type
 
 ANNA = "anna@example.org"
@@ -123,7 +124,7 @@ def test_stats_quote_who_wrote_why_they_left_and_terminals_are_safe_from_them(in
     assert said.index("2026-11  unsafe: at work") < said.index("2026-11  elsewhere: a friend's copy")
     assert "\x1b" not in said
     told = json.loads(installed("stats", "--words", "1", "--json").out)
-    assert told["reasons"] == {"unsafe": None, "elsewhere": None}
+    assert told["reasons"] == dict.fromkeys(PartingReason)
     assert told["words"] == [{"month": "2026-11", "reason": "elsewhere", "words": "a friend's copy"}]
 
 
@@ -138,6 +139,51 @@ def test_one_reader_is_exported_and_erased(reader: Type) -> None:
         typed = reader("subscribers", *command)
         assert typed.status == 1
         assert "only the suppression list knows it (erased)" in typed.err
+
+
+def test_an_address_that_stands_on_the_suppression_list_alone_is_erased_there(installed: Type) -> None:
+    assert installed("suppression", "add", "Rang@example.org", "--note", "rang@example.org rang").status == 0
+    erased = installed("subscribers", "erase", "rang@example.org", "--yes")
+    assert (erased.status, erased.err) == (0, "")
+    assert "The suppression list and test mail no longer name it" in erased.out
+    with installation().database.read() as session:
+        (entry,) = session.exec(select(Suppression)).all()
+    assert (entry.address, entry.note, entry.lifted_at) == (None, "", None)
+    assert installed("suppression", "list").out.count("operator") == 1
+    again = installed("subscribers", "erase", "rang@example.org", "--yes")
+    assert again.status == 1
+    assert "only the suppression list knows it (operator)" in again.err
+
+
+def test_who_was_only_sent_a_test_is_erased_too(installed: Type) -> None:
+    now = installation().clock()
+    with installation().database.write() as session:
+        session.add(
+            Delivery(
+                kind=DeliveryKind.TEST,
+                edition_id=1,
+                recipient="test@anna.example",
+                destination="anna.example",
+                status=DeliveryStatus.QUEUED,
+                due_at=now,
+                queued_at=now,
+                changed_at=now,
+            )
+        )
+    assert installed("subscribers", "erase", "Test@anna.example", "--yes").status == 0
+    with installation().database.read() as session:
+        (test,) = session.exec(select(Delivery)).all()
+    assert (test.recipient, test.destination, test.status) == (None, "", DeliveryStatus.WITHDRAWN)
+    assert "(erased)" in installed("log").out
+
+
+def test_who_erases_beside_a_reader_is_told_that_the_log_of_changes_still_holds_it(reader: Type) -> None:
+    other = installation().database
+    with other.read() as session:
+        session.exec(select(Delivery)).all()
+        beside = reader("subscribers", "erase", ANNA, "--yes").out
+    other.engine.dispose()
+    assert "log of changes (mailer.db-wal) still holds it" in beside
 
 
 def test_what_is_no_address_is_said_to_be_none(installed: Type) -> None:

@@ -10,39 +10,45 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
 from mailer.delivery.ledger.moving import ATTEMPT, DELIVERY, execute
-from mailer.delivery.states import WAITING, DeliveryStatus
+from mailer.delivery.states import UNFINISHED, WAITING, DeliveryStatus
 from mailer.tables import DeliveryKind, metadata
 
 _past = metadata.tables["past_deliveries"]
+_arrival = metadata.tables["arrival"]
 
 
 def forget_readers(session: Session, subscription_ids: sa.Select[Any], now: datetime) -> None:
-    """What waits for these subscriptions is withdrawn; what servers said, which may name the reader, is blanked.
+    """What waits for these subscriptions is withdrawn; what servers said, which may name the reader, is blanked,
+    and so is the domain of what has ended.
 
     Before the subscriptions are deleted: by that the rows lose their reader.
     """
     theirs = DELIVERY.c.subscription_id.in_(subscription_ids)
-    _withdraw(session, theirs, now)
-    of_theirs = ATTEMPT.c.delivery_id.in_(sa.select(DELIVERY.c.id).where(theirs))
-    execute(session, sa.update(ATTEMPT).where(of_theirs).values(reply=None))
+    _blank(session, theirs, now)
 
 
-def forget_recipient(session: Session, address: str, now: datetime) -> None:
-    """The same for test mail to this address, which has no subscription."""
+def forget_recipient(session: Session, address: str, now: datetime) -> int:
+    """The same for test mail to this address, which has no subscription. Returns how many mails."""
     theirs = DELIVERY.c.recipient.in_({address, address.lower()})
-    _withdraw(session, theirs, now)
-    of_theirs = ATTEMPT.c.delivery_id.in_(sa.select(DELIVERY.c.id).where(theirs))
-    execute(session, sa.update(ATTEMPT).where(of_theirs).values(reply=None))
-    execute(session, sa.update(DELIVERY).where(theirs).values(recipient=None))
+    _blank(session, theirs, now)
+    return len(
+        execute(session, sa.update(DELIVERY).where(theirs).values(recipient=None).returning(DELIVERY.c.id)).all()
+    )
 
 
-def _withdraw(session: Session, which: sa.ColumnElement[bool], now: datetime) -> None:
+def _blank(session: Session, which: sa.ColumnElement[bool], now: datetime) -> None:
     waiting = sa.update(DELIVERY).where(which, DELIVERY.c.status.in_(WAITING))
     execute(session, waiting.values(status=DeliveryStatus.WITHDRAWN, due_at=None, changed_at=now))
+    of_them = ATTEMPT.c.delivery_id.in_(sa.select(DELIVERY.c.id).where(which))
+    execute(session, sa.update(ATTEMPT).where(of_them).values(reply=None))
+    ended = sa.update(DELIVERY).where(which, DELIVERY.c.status.not_in(UNFINISHED))
+    execute(session, ended.values(destination=""))  # a domain of one's own is a name
 
 
 def discard(session: Session, ids: Sequence[int]) -> int:
-    """Deletes these deliveries with their attempts. How many of each issue ended how is added to its counts."""
+    """Deletes these deliveries with their attempts. How many of each issue ended how is added to its counts. What
+    servers reported of them loses its words: they may name a reader, and nobody could tell any more which."""
+    execute(session, sa.update(_arrival).where(_arrival.c.delivery_id.in_(ids)).values(diagnostic=None))
     execute(session, sa.delete(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)))
     gone = execute(
         session,

@@ -69,8 +69,10 @@ def erase_person(
     return erased
 
 
-def addresses_of(session: Session, subscriber_id: int, *, unless_moved_since: datetime | None = None) -> list[int]:
-    """Ids: the subscriber's own, where there is one, and those of the addresses before and after it."""
+def addresses_of(
+    session: Session, subscriber_id: int, *, unless_moved_since: datetime | None = None, onward: bool = True
+) -> list[int]:
+    """Ids: the subscriber's own, where there is one, and those of the addresses before and, `onward`, after it."""
     before, after = sa.orm.aliased(Subscription), sa.orm.aliased(Subscription)
     pairs = sa.select(col(before.subscriber_id), col(after.subscriber_id)).join(
         after, col(after.id) == col(before.moved_to_id)
@@ -84,7 +86,9 @@ def addresses_of(session: Session, subscriber_id: int, *, unless_moved_since: da
         if unless_moved_since is not None:
             back = back.where(col(before.changed_at) <= unless_moved_since)
         on = pairs.where(col(before.subscriber_id).in_(following))
-        following = {each for road in (back, on) for pair in session.execute(road) for each in pair} - found
+        following = {
+            each for road in ((back, on) if onward else (back,)) for pair in session.execute(road) for each in pair
+        } - found
     return sorted(found)
 
 

@@ -5,11 +5,13 @@ fails.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session, SQLModel, col, select
 
-from mailer.subscribers import receipts
+from mailer import erasure
+from mailer.subscribers import person, receipts
 from mailer.tables import (
     Arrival,
     Attempt,
@@ -52,14 +54,61 @@ TABLES: Mapping[str, str] = {
     "staff_session": "none: members of staff",
     "api_token": "none: members of staff",
 }
-"""Each table, and where it stands in what `of_subscriber` returns, or why it holds nothing about a reader."""
+"""Each table, and where it stands in what `of_person` returns, or why it holds nothing about a reader."""
 
 _OURS = {"id", "subscriber_id", "subscription_id", "edition_id", "issue_id", "message_id", "consent_id", "delivery_id"}
 """Numbers of rows: they say nothing about a reader."""
 
 
-def of_subscriber(session: Session, subscriber: Subscriber) -> dict[str, Any]:
-    """All of it: dictionaries, lists, texts, numbers and aware moments."""
+def of_person(session: Session, subscriber: Subscriber) -> dict[str, Any]:
+    """For the operator: all of it, with that of the addresses that the reader came from or went on to."""
+    held = _of_subscriber(session, subscriber)
+    return held | {"other_addresses": [_of_subscriber(session, each) for each in _others(session, subscriber)]}
+
+
+def of_reader(session: Session, subscriber: Subscriber, *, unless_moved_since: datetime | None) -> dict[str, Any]:
+    """For the reader: the same without who of the staff did what, and without their notes.
+
+    Of the other addresses those that the reader came from, except one that may take the change back (see
+    `erasure.erase_person`). Where they went on to is never told at an address that they left
+    (docs/decisions/0016-change-of-address.md).
+    """
+    former = _others(session, subscriber, unless_moved_since=unless_moved_since, onward=False)
+    held, *others = (_without_staff(_of_subscriber(session, each)) for each in (subscriber, *former))
+    return held | {"other_addresses": others}
+
+
+def _others(session: Session, subscriber: Subscriber, **which: Any) -> list[Subscriber]:
+    assert subscriber.id is not None
+    ids = erasure.addresses_of(session, subscriber.id, **which)
+    found = select(Subscriber).where(col(Subscriber.id).in_(ids), Subscriber.id != subscriber.id)
+    return list(session.exec(found.order_by(col(Subscriber.id))))
+
+
+def _without_staff(held: dict[str, Any]) -> dict[str, Any]:
+    return held | {
+        "subscriptions": [
+            each | {"consents": [_without_operator(consent) for consent in each["consents"]]}
+            for each in held["subscriptions"]
+        ],
+        "suppressions": [
+            {name: value for name, value in entry.items() if name not in _STAFF} for entry in held["suppressions"]
+        ],
+    }
+
+
+_STAFF = {"added_by", "lifted_by", "note"}
+
+
+def _without_operator(consent: dict[str, Any]) -> dict[str, Any]:
+    """What was sealed names them too, so neither it nor its salt is shown; the digest is."""
+    if not consent["source"].startswith(person.BY_COMMAND):
+        return consent
+    return consent | {"source": "operator", "content": None, "salt": None}
+
+
+def _of_subscriber(session: Session, subscriber: Subscriber) -> dict[str, Any]:
+    """Dictionaries, lists, texts, numbers and aware moments."""
     acts = receipts.of_address(session, subscriber.address_hash)
     rows = session.exec(
         select(Subscription, Edition, Publication)

@@ -20,13 +20,16 @@ AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
 
 
 def export_one(of: AddressArgument) -> None:
-    """Everything that is held about one reader, as JSON: what the reader's own page gives."""
+    """Everything that is held about one reader, as JSON, with the addresses that they came from or went on to.
+
+    The reader's own page gives the same, but for notes and who of the staff wrote them.
+    """
     app, hashed = _of(of)
     with app.database.read() as session:
         reader = _reader(session, hashed)
         if reader is None:
             raise MailerError(_unknown(session, hashed, of))
-        held = holdings.of_subscriber(session, reader)
+        held = holdings.of_person(session, reader)
     print(json.dumps(held, ensure_ascii=False, indent=2, default=lambda each: each.isoformat()))
 
 

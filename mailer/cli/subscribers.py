@@ -51,7 +51,7 @@ def remove(
 ) -> None:
     """End every subscription of an address. What stands about it stays, so that nothing brings it back."""
     app, of = installation(), parsed(address)
-    source = f"command ({who()}): {note}" if note else f"command ({who()})"
+    source = f"{person.BY_COMMAND}{who()}): {note}" if note else f"{person.BY_COMMAND}{who()})"
     with app.database.write() as session:
         known = person.find(session, hashed(app, of), deliveries=0)
         ended = person.remove(session, hashed(app, of), source=source, now=app.clock())

@@ -10,6 +10,9 @@ from mailer.subscribers import subscription
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Consent, Delivery, Edition, Publication, Subscriber, Subscription, Suppression
 
+BY_COMMAND = "command ("
+"""How the source of a consent begins that an operator recorded: who it was, and perhaps a note, follow."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:

@@ -6,6 +6,7 @@ forwarded.
 
 import json
 from datetime import timedelta
+from typing import Any
 
 from fastapi import APIRouter, Response
 from sqlmodel import Session
@@ -18,7 +19,7 @@ from mailer.rendering.words import Words, words
 from mailer.subscribers import access, moving
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.subscribers.subscription import UNDO
-from mailer.tables import ConsentEvent, Subscriber
+from mailer.tables import ConsentEvent, Subscriber, SuppressionReason
 from mailer.tokens import Purpose
 from mailer.web.asking import evenly
 from mailer.web.mailed import LinkProblem, MailedLink, TheMailedLink
@@ -43,6 +44,11 @@ def _reader(session: Session, link: MailedLink) -> tuple[Standing, Subscriber]:
     """Who got the letter with this link. Raises LinkProblem."""
     standing = _standing(session, link, Purpose.MY_DATA)
     return standing, session.get_one(Subscriber, standing.subscription.subscriber_id)
+
+
+def _held(session: Session, link: MailedLink, subscriber: Subscriber) -> dict[str, Any]:
+    """What the same reader may erase, but for an address that they went on to, whose name is not told here."""
+    return holdings.of_reader(session, subscriber, unless_moved_since=link.site.app.clock() - UNDO)
 
 
 # Asking for the link: behind any letter's way to the preferences
@@ -104,13 +110,20 @@ def show(link: TheMailedLink) -> Response:
     """All of it, readable; the letters as far as a page holds them."""
     with link.site.app.database.read() as session:
         standing, subscriber = _reader(session, link)
-        held = holdings.of_subscriber(session, subscriber)
+        held = _held(session, link, subscriber)
+    everywhere = [held, *held["other_addresses"]]
+    mails = sorted(
+        (mail for each in everywhere for mail in each["mails"]), key=lambda mail: mail["queued_at"], reverse=True
+    )
     speech = words(link.language(standing))
     return link.page(
         "my-data.html",
         standing,
         held=held,
-        mails=held["mails"][:MAILS_SHOWN],
+        everywhere=everywhere,
+        mails=mails[:MAILS_SHOWN],
+        earlier=len(mails[MAILS_SHOWN:]),
+        why_listed=lambda reason: _why_listed(speech, reason),
         zone=standing.place.publication.time_zone,
         state=lambda status: _state(speech, status),
         act=lambda consent: _act(speech, ConsentEvent(consent["event"]), consent["source"]),
@@ -125,7 +138,7 @@ def download(link: TheMailedLink) -> Response:
     """The same as a file."""
     with link.site.app.database.read() as session:
         _, subscriber = _reader(session, link)
-        held = holdings.of_subscriber(session, subscriber)
+        held = _held(session, link, subscriber)
     return Response(
         json.dumps(held, ensure_ascii=False, indent=2, default=lambda each: each.isoformat()) + "\n",
         media_type="application/json; charset=utf-8",
@@ -189,6 +202,16 @@ def _act(words: Words, event: ConsentEvent, source: str) -> str:
             ConsentEvent.RESUMED: words.gettext("You ended the pause"),
         }[event]
     )
+
+
+def _why_listed(words: Words, reason: SuppressionReason) -> str:
+    return {
+        SuppressionReason.BOUNCE: words.gettext("Letters came back: there is no such mailbox."),
+        SuppressionReason.COMPLAINT: words.gettext("A letter was reported as unwanted."),
+        SuppressionReason.OPERATOR: words.gettext("We put it there ourselves."),
+        SuppressionReason.ERASED: words.gettext("Your data were erased."),
+        SuppressionReason.UNREACHABLE: words.gettext("Letters to it failed for a long time."),
+    }[reason]
 
 
 def _came_to(words: Words, status: DeliveryStatus) -> str:

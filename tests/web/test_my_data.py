@@ -3,6 +3,8 @@
 import email
 import email.policy
 import json
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlmodel import select
@@ -13,7 +15,8 @@ from mailer.app import App
 from mailer.delivery import composer
 from mailer.delivery import ledger as deliveries
 from mailer.rendering.automatic import render_automatic
-from mailer.subscribers import chain
+from mailer.rendering.words import words
+from mailer.subscribers import address, chain, moving, person
 from mailer.subscribers.suppression import lift, suppress
 from mailer.tables import (
     Consent,
@@ -198,8 +201,59 @@ def test_the_file_holds_all_of_it(client: TestClient, path: str, app: App) -> No
     assert [each["kind"] for each in held["mails"]] == ["my-data", "welcome", "confirmation"]
     with app.database.read() as session:
         reader = session.exec(select(Subscriber)).one()
-        same = json.loads(json.dumps(holdings.of_subscriber(session, reader), default=lambda each: each.isoformat()))
+        all_of_it = holdings.of_reader(session, reader, unless_moved_since=None)
+        same = json.loads(json.dumps(all_of_it, default=lambda each: each.isoformat()))
     assert held == same
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_member_of_the_staff_is_named_and_no_note_of_theirs_is_shown(
+    app: App, client: TestClient, path: str, language: str
+) -> None:
+    with app.database.write() as session:
+        reader = session.exec(select(Subscriber)).one()
+        person.remove(session, reader.address_hash, source="command (olga): a nuisance", now=app.clock())
+        suppress(session, reader, SuppressionReason.OPERATOR, note="a nuisance", by="olga", now=app.clock())
+        lift(session, reader.address_hash, by="olga", now=app.clock())
+        suppress(session, reader, SuppressionReason.COMPLAINT, note="a nuisance", by="olga", now=app.clock())
+        chain.seal(session, app.clock())
+    page, file = client.get(f"{path}?language={language}"), client.get(f"{path}/data.json")
+    for shown in (page.text, file.text):
+        assert "olga" not in shown
+        assert "nuisance" not in shown
+    assert page.text.count(words(language).gettext("A letter was reported as unwanted.")) == 1
+    assert [each["reason"] for each in file.json()["suppressions"]] == ["operator", "complaint"]
+    left = file.json()["subscriptions"][0]["consents"][-1]
+    assert (left["event"], left["source"], left["content"], left["salt"]) == ("left", "operator", None, None)
+    with app.database.read() as session:
+        assert "olga" in repr(holdings.of_person(session, session.exec(select(Subscriber)).one()))
+
+
+@pytest.mark.parametrize("days", [29, 31])
+def test_a_former_address_is_shown_once_it_may_be_erased_and_a_later_one_never(
+    app: App, client: TestClient, ledger: Ledger, path: str, confirmed: Subscription, clock: HandedClock, days: int
+) -> None:
+    new, key, no_wait = address.parse("anna@new.example"), app.settings.address_key.get_secret_value(), timedelta()
+    said: Any = {"wording": "Yes.", "network": "", "now": clock()}
+    with app.database.write() as session:
+        assert confirmed.id is not None
+        asked = moving.ask(session, confirmed.id, new, address.hash(new, key), window=no_wait, **said)
+        assert asked.owed is not None
+        assert asked.owed.consent_id is not None
+        moving.confirm(session, asked.owed.consent_id, language="en", **said)
+    assert "new.example" not in client.get(path).text + client.get(f"{path}/data.json").text
+    clock.pass_(days=days)
+    client.post(f"{ledger.preferences_path(ledger.subscriptions()[-1])}/data")
+    there = ledger.my_data_path()
+    page, held = client.get(there), client.get(f"{there}/data.json").json()
+    is_theirs = days > 30
+    assert held["address"] == "anna@new.example"
+    assert ("anna@example.org" in page.text) == is_theirs
+    assert [each["address"] for each in held["other_addresses"]] == ["anna@example.org"] * is_theirs
+    with app.database.read() as session:
+        old = session.exec(select(Subscriber).where(Subscriber.address == "anna@example.org")).one()
+        (other,) = holdings.of_person(session, old)["other_addresses"]
+    assert other["address"] == "anna@new.example"
 
 
 def test_one_reader_never_sees_another(client: TestClient, path: str, ledger: Ledger) -> None:

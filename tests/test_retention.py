@@ -13,6 +13,7 @@ from mailer import retention
 from mailer.app import App
 from mailer.database import Database
 from mailer.delivery import automatic, tally
+from mailer.delivery.dead import give_up
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.incoming import Effect, Kind
 from mailer.issues.states import IssueStatus
@@ -489,7 +490,7 @@ def test_a_request_that_came_to_nothing_leaves_a_former_reader_s_day_where_it_wa
 def test_a_mail_to_a_former_reader_that_failed_does_not_prolong_it(app: App, former: int, clock: HandedClock) -> None:
     requested(former, app)
     with app.database.write() as session:
-        suppression.dead_address(session, former, SuppressionReason.BOUNCE, "550 unknown", clock())
+        give_up(session, former, SuppressionReason.BOUNCE, "550 unknown", clock())
     clock.pass_(days=16)
     assert run(app)["former"] == 1
 
@@ -499,7 +500,7 @@ def test_a_reader_whose_address_died_is_kept_from_that_day(app: App, subscribe: 
     put(app.database, consent(reads, ConsentEvent.CONFIRMED, clock))
     clock.pass_(days=2000)
     with app.database.write() as session:
-        suppression.dead_address(session, reads, SuppressionReason.BOUNCE, "550 unknown", clock())
+        give_up(session, reads, SuppressionReason.BOUNCE, "550 unknown", clock())
     clock.pass_(days=1000)
     assert run(app)["former"] == 0
 

@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
 
 from mailer.delivery import automatic
+from mailer.delivery.dead import give_up
 from mailer.delivery.reply import Meaning, Reply, Stage, meaning
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.incoming import Category, Effect
-from mailer.subscribers import optin, suppression
+from mailer.subscribers import optin
 from mailer.tables import (
     Arrival,
     Attempt,
@@ -119,7 +120,7 @@ def weigh(session: Session, subscription_id: int, now: datetime, note: str = "")
     why = dead or (lost if _asked_in_vain(run) else None)
     if why:
         reason = SuppressionReason.BOUNCE if dead else SuppressionReason.UNREACHABLE
-        suppression.dead_address(session, subscription_id, reason, f"{why}: {note}" if note else why, now)
+        give_up(session, subscription_id, reason, f"{why}: {note}" if note else why, now)
     elif _points(run) >= NEAR and not _was_asked(session, reader, since=now - ASKED_EVERY):
         _ask(session, subscription_id, now)
     return why

@@ -21,6 +21,7 @@ from mailer.delivery import launch, ledger, pacing, patience, tally
 from mailer.delivery.breaker import Breaker
 from mailer.delivery.composer import Composer, Ready
 from mailer.delivery.connections import Connections
+from mailer.delivery.dead import give_up
 from mailer.delivery.destinations import Destinations
 from mailer.delivery.ledger import Answer, Claim, LeaseLost
 from mailer.delivery.relays import Ways
@@ -282,9 +283,7 @@ class Sender:
         ledger.record(session, answers)
         for answer in answers:
             if answer.action.suppress and answer.claim.subscription_id:
-                suppression.dead_address(
-                    session, answer.claim.subscription_id, SuppressionReason.BOUNCE, answer.reply.text, answer.at
-                )
+                give_up(session, answer.claim.subscription_id, SuppressionReason.BOUNCE, answer.reply.text, answer.at)
         self._weigh(session, answers)
 
     def _weigh(self, session: Session, answers: list[Answer]) -> None:

@@ -2,16 +2,17 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlmodel import Session, select
 
 from mailer.delivery import patience
+from mailer.delivery.dead import give_up
 from mailer.delivery.ledger import returning
 from mailer.delivery.patience import OURS
 from mailer.inbound.done import Done
 from mailer.inbound.incoming import Action, Category, Effect, Incoming, Recipient
-from mailer.subscribers import suppression
 from mailer.subscribers.address import AddressError, parse
 from mailer.tables import Arrival, Delivery, Subscriber, Subscription, SuppressionReason
 
@@ -46,6 +47,8 @@ def act(session: Session, delivery: Delivery, incoming: Incoming, arrival: Arriv
         return done(Effect.NOTHING, "what was to be said of this delivery had been said")
     why = _why_dead(session, delivery, reader, verdict, certain, arrival, now)
     if why:
+        if reader and session.get(Subscriber, reader.id) is None:  # forgotten: the words may name the address
+            verdict = replace(verdict, diagnostic=None)
         return done(Effect.SUPPRESSED, why)
     return done(Effect.BOUNCED if moved else Effect.NOTHING, f"{verdict.category}: the delivery failed")
 
@@ -68,7 +71,7 @@ def _why_dead(
         return patience.weigh(session, delivery.subscription_id, now, verdict.diagnostic or "")
     why = "unknown user"
     note = f"{why}: {verdict.diagnostic}" if verdict.diagnostic else why
-    suppression.dead_address(session, delivery.subscription_id, SuppressionReason.BOUNCE, note, now)
+    give_up(session, delivery.subscription_id, SuppressionReason.BOUNCE, note, now)
     return why
 
 

@@ -8,10 +8,9 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from mailer.statement import Statement
-from mailer.subscribers import chain
 from mailer.subscribers.address import Address
-from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
-from mailer.tables import Consent, ConsentEvent, Subscriber, Subscription, Suppression, SuppressionReason
+from mailer.subscribers.states import SubscriptionEvent, advance
+from mailer.tables import Subscriber, Subscription, Suppression, SuppressionReason
 
 LIFTED_BY_CONFIRMING = (SuppressionReason.UNREACHABLE, SuppressionReason.ERASED)
 
@@ -24,27 +23,6 @@ def hold(session: Session, subscription_ids: Collection[int | None]) -> None:
     theirs = sa.select(col(Subscription.subscriber_id)).where(col(Subscription.id).in_(subscription_ids))
     rows = sa.select(col(Subscriber.id)).where(col(Subscriber.id).in_(theirs)).order_by(col(Subscriber.id))
     session.connection().execute(rows.with_for_update())
-
-
-def dead_address(session: Session, subscription_id: int, reason: SuppressionReason, note: str, now: datetime) -> None:
-    """The relay says that this subscription's address does not exist.
-
-    A reader's address goes on the list. One that was only ever typed into the form is forgotten instead: it proves
-    nothing about anybody, and keeping it would keep a stranger's typing. Nor is the address of one kept who is being
-    erased at this moment.
-    """
-    found = select(Subscriber).join(Subscription).where(Subscription.id == subscription_id)
-    subscriber = session.exec(found.with_for_update(of=Subscriber)).one_or_none()
-    if subscriber is None:
-        return
-    if _was_never_confirmed(session, subscriber):
-        chain.remove(
-            session, select(Subscription.id).where(Subscription.subscriber_id == subscriber.id), "unconfirmed", now
-        )
-        session.delete(subscriber)
-        session.flush()
-        return
-    suppress(session, subscriber, reason, note=note, by="mailer", now=now)
 
 
 def suppress(
@@ -131,19 +109,6 @@ def entries(
     if reason:
         found = found.where(Suppression.reason == reason)
     return session.exec(found if lifted else found.where(col(Suppression.lifted_at).is_(None))).all()
-
-
-def _was_never_confirmed(session: Session, subscriber: Subscriber) -> bool:
-    confirmations = (
-        select(Consent.id)
-        .join(Subscription, col(Subscription.id) == col(Consent.subscription_id))
-        .where(
-            Subscription.subscriber_id == subscriber.id,
-            col(Consent.event).in_((ConsentEvent.CONFIRMED, ConsentEvent.IMPORTED)),
-        )
-    )
-    statuses = set(session.exec(select(Subscription.status).where(Subscription.subscriber_id == subscriber.id)))
-    return statuses <= {SubscriptionStatus.PENDING} and session.exec(confirmations).first() is None
 
 
 def holds_back(address_hash: Any, publication_id: Any, *, for_good: bool) -> sa.ColumnElement[bool]:

@@ -16,7 +16,7 @@ from mailer.inbound.letter import Letter
 from mailer.subscribers import optin, suppression
 from mailer.subscribers.optin import Confirmation, Confirmed
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.tables import Subscription, Suppression, SuppressionReason
+from mailer.tables import Attempt, Subscription, Suppression, SuppressionReason
 from mailer.tokens import Purpose
 from tests.conftest import HandedClock
 from tests.delivery.readers import Subscribe
@@ -329,6 +329,9 @@ def test_an_address_that_was_only_typed_is_forgotten(
     assert taken.effect is Effect.SUPPRESSED
     assert inbound.suppressions == []
     assert inbound.delivery(app_confirmation).subscription_id is None
+    with inbound.app.database.read() as session:  # servers may have named the address
+        assert session.exec(select(Attempt.reply).where(Attempt.delivery_id == app_confirmation)).all() == [None]
+    assert [each.diagnostic for each in inbound.arrivals] == [None]
 
 
 # Complaints

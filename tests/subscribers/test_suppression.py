@@ -8,6 +8,7 @@ from sqlmodel import select
 from mailer import erasure
 from mailer.app import App
 from mailer.database import Database
+from mailer.delivery.dead import give_up
 from mailer.subscribers import suppression
 from mailer.subscribers.address import parse
 from mailer.subscribers.states import SubscriptionStatus
@@ -54,7 +55,7 @@ def test_an_address_that_dies_while_its_reader_is_erased_is_not_kept(
     def die() -> None:
         try:
             with database.write() as session:
-                suppression.dead_address(session, reading, SuppressionReason.BOUNCE, "550 unknown", clock())
+                give_up(session, reading, SuppressionReason.BOUNCE, "550 unknown", clock())
         except Exception as error:
             failures.append(error)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlmodel import select
 
 from mailer.app import App
+from mailer.delivery.dead import give_up
 from mailer.subscribers import optin, subscription, suppression
 from mailer.subscribers.address import parse
 from mailer.subscribers.importing import road, writing
@@ -273,6 +274,31 @@ def test_whoever_left_stays_out_though_somebody_typed_the_address_into_the_form(
     for dry in (True, False):
         assert fates(desk.bring("left@far.example.org\n", mode, dry=dry)) == [Fate.KEPT_OUT]
     assert desk.standing() == before
+
+
+def test_whoever_left_stays_out_though_the_mail_that_somebody_caused_since_came_back(
+    desk: Desk, clock: HandedClock
+) -> None:
+    desk.bring("email,status\nleft@far.example.org,unsubscribed\n")
+    with desk.app.database.write() as session:
+        (left,) = anything(session, Subscription)
+        optin.request(
+            session,
+            edition=session.get_one(Edition, left.edition_id),
+            address=parse("left@far.example.org"),
+            address_hash=desk.hash("left@far.example.org"),
+            language="en",
+            wording="",
+            source="form",
+            network="",
+            window=timedelta(hours=1),
+            now=clock(),
+        )
+    assert set(desk.standing().values()) == {PENDING}
+    with desk.app.database.write() as session:
+        give_up(session, left.id, SuppressionReason.BOUNCE, "550 unknown", clock())
+    assert fates(desk.bring("left@far.example.org\n")) == [Fate.KEPT_OUT]
+    assert set(desk.standing().values()) == {SUPPRESSED}
 
 
 def test_what_a_file_says_of_another_list_does_not_end_what_a_reader_confirmed_here(

@@ -19,7 +19,9 @@ from mailer.subscribers import suppression
 from mailer.tables import Suppression, SuppressionReason
 from tests.cli.conftest import Type
 
-FILE = "Email,Status\nanna@far.example.org,\nleft@far.example.org,unsubscribed\n+x@far.example.org,\nnobody,\n"
+FILE = (
+    "Email,Status\nanna@far.example.org,active\nleft@far.example.org,unsubscribed\n+x@far.example.org,active\nnobody,\n"
+)
 EVIDENCE = ("--evidence", "=the form on old.example.org, 2019")
 
 

@@ -20,8 +20,8 @@ class Role(enum.StrEnum):
     STATUS = "status"  #: words
     RECEIVES = "receives"  #: yes or no
     PAUSED = "paused"  #: until when no issue is wanted; of our own export
-    LEFT = "left"  #: when the reader left; filled means that
-    DEAD = "dead"  #: when its mail came back; filled means that
+    LEFT = "left"  #: when the reader left, or yes
+    DEAD = "dead"  #: when its mail came back, or yes
     SINCE = "since"  #: when consent was given
     NETWORK = "network"  #: from where
     EVIDENCE = "evidence"  #: of consent, in words

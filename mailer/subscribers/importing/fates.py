@@ -215,7 +215,7 @@ def _moved(standing: Standing, held: Held | None, item: Item, own: bool) -> Fate
         return _fated(item, fate, "")
     if held.status is status or (item.act in _JOINING and held.status is SubscriptionStatus.CONFIRMED):
         return _fated(item, Fate.PRESENT, f"is {held.status} here")
-    if item.act is Act.LEAVE and held.by_reader:
+    if item.act in (Act.LEAVE, Act.END) and held.by_reader:
         return _fated(item, Fate.PRESENT, _ELSEWHERE)
     if item.act is Act.LEAVE and held.status is SubscriptionStatus.SUPPRESSED:
         return _fated(item, Fate.PRESENT, "is suppressed here")

@@ -19,10 +19,11 @@ from mailer.subscribers import network
 from mailer.subscribers.address import Address, AddressError, hash, parse
 from mailer.subscribers.importing import writing
 from mailer.subscribers.importing.columns import SEVERAL, Columns, Role, cell, mailbox
+from mailer.subscribers.importing.dates import happened
 from mailer.subscribers.importing.fates import ACTS, Act, As, Fate, Fated, Item, decide
 from mailer.subscribers.importing.memory import Memory
 from mailer.subscribers.importing.table import Row, Table
-from mailer.subscribers.importing.words import Word, flag, word
+from mailer.subscribers.importing.words import Word, flag, is_blank, word
 from mailer.subscribers.importing.writing import Hand
 from mailer.tables import Edition, SuppressionReason
 
@@ -153,7 +154,7 @@ class Import:
                     row.line, typed[:200], Fate.INVALID, f"{error}{ragged}" if typed else "there is no address"
                 )
         shown = address.text if address else ""
-        said = Word.SUBSCRIBED if how.mode is As.SUPPRESSED else _word(row, columns, len(self._table.header))
+        said = Word.SUBSCRIBED if how.mode is As.SUPPRESSED else _word(row, columns, self._table.header)
         if isinstance(said, str):
             return Fated(row.line, shown, Fate.SKIPPED, said)
         act = ACTS[how.mode][said]
@@ -216,8 +217,10 @@ class Import:
         return f"the file says: {said.said}" if said > Word.INACTIVE and self._how.mode is not As.OWN else ""
 
 
-def _word(row: Row, columns: Columns, width: int) -> Word | str:
-    """The strongest thing that a row says of its reader, or why that is not clear."""
+def _word(row: Row, columns: Columns, header: Sequence[str]) -> Word | str:
+    """The strongest thing that a row says of its reader, or why that is not clear. Who left did so whatever else is
+    unclear."""
+    width = len(header)
     said = Word.SUBSCRIBED
     places = [place for role in SEVERAL for place in columns.get(role, ())]
     cells = len(row.cells)
@@ -225,16 +228,28 @@ def _word(row: Row, columns: Columns, width: int) -> Word | str:
         cells -= 1
     if places and (cells <= max(places) or cells > width):
         return f"it has {cells} cells, the first row {width}: its status may stand in any of them"
+    unclear = ""
+    for role, meant in ((Role.LEFT, Word.LEFT), (Role.DEAD, Word.DEAD)):
+        for place in columns.get(role, ()):
+            did = happened(cell(row, place))
+            if did is None:
+                unclear = unclear or (
+                    f"{header[place][:50]!r} is {cell(row, place)[:50]!r}, which is neither a date nor yes nor no"
+                )
+            elif did:
+                said = max(said, meant)
+    words = [cell(row, place) for role in (Role.STATUS, Role.RECEIVES) for place in columns.get(role, ())]
+    is_told = any(not is_blank(each) for each in words)
     for role, read in ((Role.STATUS, word), (Role.RECEIVES, flag)):
         for place in columns.get(role, ()):
             found = read(cell(row, place))
-            if found is None:
-                return f"its status {cell(row, place)[:50]!r} is not known"
-            said = max(said, found)
-    for role, meant in ((Role.LEFT, Word.LEFT), (Role.DEAD, Word.DEAD)):
-        if any(cell(row, place) for place in columns.get(role, ())):
-            said = max(said, meant)
-    return said
+            if found is not None:
+                said = max(said, found)
+            elif not is_blank(cell(row, place)):
+                unclear = unclear or f"its status {cell(row, place)[:50]!r} is not known"
+            elif role is Role.RECEIVES or not is_told:
+                unclear = unclear or f"{header[place][:50]!r} is blank: it does not say that the reader is subscribed"
+    return said if said >= Word.LEFT or not unclear else unclear
 
 
 def _reason(named: str, said: Word) -> SuppressionReason:

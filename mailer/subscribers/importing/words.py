@@ -33,7 +33,6 @@ _SAID = {
 }
 
 STATUSES: Mapping[str, Word] = {
-    "": Word.SUBSCRIBED,
     **dict.fromkeys(("subscribed", "enabled", "active", "confirmed", "opted in", "optin", "member"), Word.SUBSCRIBED),
     **dict.fromkeys(("подписан", "падпісаны", "активен"), Word.SUBSCRIBED),
     **dict.fromkeys(("pending", "unconfirmed", "not confirmed", "unverified", "waiting"), Word.PENDING),
@@ -48,16 +47,27 @@ STATUSES: Mapping[str, Word] = {
     ),
 }
 
-_YES = ("true", "yes", "1", "t", "y", "да", "так")
-_NO = ("false", "no", "0", "f", "n", "нет", "не")
+YES = ("true", "yes", "1", "t", "y", "да", "так")
+NO = ("false", "no", "0", "f", "n", "нет", "не")
+_BLANK = frozenset(
+    (
+        *("", "null", "(null)", "<null>", "\\n", "none", "nil", "nan", "nat", "undefined"),
+        *("n/a", "#n/a", "na", "-", "--", "\N{EN DASH}", "\N{EM DASH}"),
+    )
+)
+
+
+def is_blank(cell: str) -> bool:
+    """Also where a program says in a word that nothing stands there."""
+    return cell.strip().casefold() in _BLANK
 
 
 def flag(cell: str) -> Word | None:
-    """A column such as Ghost's subscribed_to_emails. None: it holds neither yes nor no."""
+    """A column such as Ghost's subscribed_to_emails. None: it holds neither yes nor no; blank is how many write no."""
     bare = cell.strip().casefold()
-    if bare in _YES or not bare:
+    if bare in YES:
         return Word.SUBSCRIBED
-    return Word.LEFT if bare in _NO else None
+    return Word.LEFT if bare in NO else None
 
 
 def word(cell: str) -> Word | None:

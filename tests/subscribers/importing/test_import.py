@@ -93,6 +93,43 @@ def test_each_programs_words_are_understood(desk: Desk, text: str, expected: lis
     assert desk.bring(text) == foreseen
 
 
+@pytest.mark.parametrize(
+    ("columns", "cells", "expected"),
+    [
+        ("opted_in", ("yes", "", "NULL", "no"), [Fate.ADDED, Fate.SKIPPED, Fate.SKIPPED, Fate.LEFT]),
+        ("status", ("active", "", "-"), [Fate.ADDED, Fate.SKIPPED, Fate.SKIPPED]),
+        (
+            "status,subscription_status",
+            ("enabled,", "enabled,unsubscribed", ","),
+            [Fate.ADDED, Fate.LEFT, Fate.SKIPPED],
+        ),
+        ("status,opted_in", ("active,", ",yes", "unsubscribed,"), [Fate.SKIPPED, Fate.ADDED, Fate.LEFT]),
+        ("opted_in,unsubscribed_at", (",2020-01-31", "yes,", "yes,soon"), [Fate.LEFT, Fate.ADDED, Fate.SKIPPED]),
+    ],
+)
+def test_a_blank_is_no_yes(desk: Desk, columns: str, cells: tuple[str, ...], expected: list[Fate]) -> None:
+    rows = "".join(f"{place}@far.example.org,{each}\n" for place, each in enumerate(cells))
+    found = desk.bring(f"email,{columns}\n{rows}")
+    assert fates(found) == expected
+    assert all(each.reason for each in found if each.fate is Fate.SKIPPED)
+
+
+def test_a_column_of_which_nothing_is_known_can_be_passed_over(desk: Desk) -> None:
+    text = "email,status\na@far.example.org,\n"
+    (found,) = desk.bring(text)
+    assert found.reason == "'status' is blank: it does not say that the reader is subscribed"
+    assert fates(desk.bring(text, said=["status="])) == [Fate.ADDED]
+
+
+def test_only_a_date_or_a_yes_says_that_somebody_left_or_that_mail_came_back(desk: Desk) -> None:
+    cells = ("2020-01-31 10:00", "true", "NULL", "0000-00-00 00:00:00", "never", "0", "perhaps")
+    for column, gone in (("unsubscribed_at", Fate.LEFT), ("CLEAN_TIME", Fate.SUPPRESSED)):
+        rows = "".join(f"{column}{place}@far.example.org,{each}\n" for place, each in enumerate(cells))
+        found = desk.bring(f"email,{column}\n{rows}")
+        assert fates(found) == [gone] * 2 + [Fate.ADDED] * 4 + [Fate.SKIPPED]
+        assert found[-1].reason == f"'{column}' is 'perhaps', which is neither a date nor yes nor no"
+
+
 def test_the_reasons_of_a_suppression_are_kept(desk: Desk) -> None:
     desk.bring(KEILA)
     desk.bring(LISTMONK)
@@ -315,8 +352,25 @@ def test_what_a_file_says_of_another_list_does_not_end_what_a_reader_confirmed_h
     assert set(desk.standing().values()) == {SUPPRESSED}
 
 
+@pytest.mark.parametrize("status", ["suppressed", "unsubscribed"])
+def test_nor_does_an_export_of_our_own_end_it_but_its_suppression_list_does(
+    desk: Desk, clock: HandedClock, status: str
+) -> None:
+    desk.bring("here@far.example.org\nthere@far.example.org\n", As.PENDING)
+    with desk.app.database.write() as session:
+        asked = anything(session, Consent)[0]
+        optin.confirm(session, asked.id, wording="Yes.", source="link", network="", now=clock())
+    ended = SubscriptionStatus(status)
+    text = f"address,publication,edition,status\nhere@far.example.org,belarus,en,{status}\n"
+    found = desk.bring(f"{text}there@far.example.org,belarus,en,{status}\n", As.OWN)
+    assert [each.fate is Fate.PRESENT for each in found] == [True, False]
+    assert list(desk.standing().values()) == [CONFIRMED, ended]
+    desk.bring("here@far.example.org\n", As.SUPPRESSED)
+    assert list(desk.standing().values()) == [SUPPRESSED, ended]
+
+
 def test_a_second_run_does_nothing_twice(desk: Desk) -> None:
-    text = "email,status\na@far.example.org,\nb@far.example.org,unsubscribed\nc@far.example.org,cleaned\n"
+    text = "email,status\na@far.example.org,active\nb@far.example.org,unsubscribed\nc@far.example.org,cleaned\n"
     desk.bring(text)
     assert fates(desk.bring(text)) == [Fate.PRESENT] * 3
     with desk.app.database.read() as session:
@@ -363,7 +417,7 @@ def test_columns_can_be_said(desk: Desk, tmp_path: Path) -> None:
 ROWS = st.lists(
     st.tuples(
         st.sampled_from(["a@far.example.org", "A@far.example.org", "b@far.example.org", "c@far.example.org", "d"]),
-        st.sampled_from(["", "", "pending", "unsubscribed", "cleaned", "blocked", "disabled", "what"]),
+        st.sampled_from(["active", "active", "", "pending", "unsubscribed", "cleaned", "blocked", "disabled", "what"]),
         st.sampled_from(["en", "en", "ru", "fr"]),
     ),
     max_size=12,
@@ -381,7 +435,7 @@ def test_a_dry_run_foresees_what_the_real_one_does(
             for row in anything(session, table):
                 session.delete(row)
             session.flush()
-    text = "email,status,edition\nx@far.example.org,,en\n" + "".join(",".join(row) + "\n" for row in rows)
+    text = "email,status,edition\nx@far.example.org,active,en\n" + "".join(",".join(row) + "\n" for row in rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(road, "BATCH", batch)
         foreseen = desk.bring(text, mode, dry=True)

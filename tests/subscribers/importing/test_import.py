@@ -364,9 +364,9 @@ def test_nor_does_an_export_of_our_own_end_it_but_its_suppression_list_does(
     text = f"address,publication,edition,status\nhere@far.example.org,belarus,en,{status}\n"
     found = desk.bring(f"{text}there@far.example.org,belarus,en,{status}\n", As.OWN)
     assert [each.fate is Fate.PRESENT for each in found] == [True, False]
-    assert list(desk.standing().values()) == [CONFIRMED, ended]
+    assert desk.standing() == {("here@far.example.org", "en"): CONFIRMED, ("there@far.example.org", "en"): ended}
     desk.bring("here@far.example.org\n", As.SUPPRESSED)
-    assert list(desk.standing().values()) == [SUPPRESSED, ended]
+    assert desk.standing() == {("here@far.example.org", "en"): SUPPRESSED, ("there@far.example.org", "en"): ended}
 
 
 def test_a_second_run_does_nothing_twice(desk: Desk) -> None:

@@ -29,6 +29,7 @@ from mailer.tables import (
     Delivery,
     DeliveryKind,
     Edition,
+    Forward,
     Issue,
     Publication,
     Quarantine,
@@ -43,6 +44,7 @@ from tests.conftest import HandedClock
 from tests.subscribers.test_optin import Desk, desk  # noqa: F401  (a fixture)
 
 ANNA = "anna.unmistakable@example.org"
+EDITORS = "editors@bounces.example.org"
 
 
 def erase(app: App, of: str = ANNA) -> bool:
@@ -313,6 +315,27 @@ def erase_person(app: App, of: str, unless_moved_since: datetime | None = None) 
         )
     erasure.discard_mail(app.database, erased)
     return erased
+
+
+@pytest.mark.parametrize("written", ["anna@пример.example", "Anna@XN--E1AFMKFD.example"])
+def test_a_letter_goes_in_whatever_spelling_of_its_domain_it_names_the_reader(
+    app: App,
+    publication: Publication,
+    desk: Desk,  # noqa: F811
+    clock: HandedClock,
+    written: str,
+) -> None:
+    owed = desk.ask("anna@пример.example")
+    assert owed is not None
+    desk.confirm(owed)
+    effects = Effects(settings=app.settings, database=app.database, tokens=app.tokens, clock=clock)
+    letters = (f"From: {written}\nSubject: Hello\n\nCall me.", f"Subject: Hello\n\nCall me at {written}, please.")
+    for each in (*letters, "From: boris@example.org\nSubject: Hello\n\nMe too."):
+        effects.take(Letter(octets=each.encode(), road="receiver", recipient=EDITORS, sender="x@example.com"))
+    assert erase(app, "anna@пример.example")
+    with app.database.read() as session:
+        assert session.exec(select(Quarantine.arrival_id)).all() == [3]
+        assert session.exec(select(Forward.arrival_id)).all() == [3]
 
 
 @pytest.mark.parametrize("of", [ANNA, NEW, "third.unmistakable@example.com"])

@@ -26,8 +26,8 @@ def why_not_a_person(
     """Why a mail with these fields must not trigger anything; None where nothing speaks against it.
 
     `envelope_sender`: "" for the null sender, None where it is not known. `written_by`: its author(), the one address
-    that is acted on. `own`: addresses that our mail is from or for, in lower case. `own_domain`: whose mail we take;
-    its subdomains are ours too.
+    that is acted on. `own`: addresses that our mail is from or for. `own_domain`: whose mail we take, as A-labels; its
+    subdomains are ours too.
     """
     if envelope_sender == "" or fields.get("return-path", "").replace(" ", "") == "<>":
         return "it has the null sender"
@@ -40,17 +40,23 @@ def why_not_a_person(
     if fields.get("content-type", "").strip().lower().startswith("multipart/report"):
         return "it is a report"
     authors = [written_by.text] if written_by else address.every(fields.get("from", ""))
-    for sender in (envelope_sender or "", *authors):
-        local, _, domain = sender.lower().rpartition("@")
+    ours = {_spelled(each) for each in own}
+    for sender in map(_spelled, (envelope_sender or "", *authors)):
+        local, _, domain = sender.rpartition("@")
         if _PROGRAM.fullmatch(local):
             return "a program sent it"
-        if (
-            sender.lower() in own
-            or f"{local.partition('+')[0]}@{domain}" in own
-            or f".{domain}".endswith(f".{own_domain}")
-        ):
+        untagged = f"{local.partition('+')[0]}@{domain}"
+        if sender in ours or untagged in ours or f".{domain}".endswith(f".{own_domain}"):
             return "it is our own mail"
     return None
+
+
+def _spelled(text: str) -> str:
+    """One spelling for comparing: in lower case, the domain as A-labels where it is an address."""
+    try:
+        return f"{text.strip().rpartition('@')[0]}@{parse(text).domain}".lower()
+    except AddressError:
+        return text.lower()
 
 
 def author(raw_from: str) -> Address | None:

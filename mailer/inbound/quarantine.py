@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 
 from mailer.errors import MailerError
 from mailer.inbound.incoming import Effect
+from mailer.subscribers.address import AddressError, parse
 from mailer.tables import Arrival, Forward, Quarantine
 
 KEPT = 10 * 1024 * 1024
@@ -65,16 +66,28 @@ def discard(session: Session, *, numbers: Sequence[int] = (), before: datetime |
 
 
 def naming(session: Session, address: str) -> list[int]:
-    """The mails, waiting or forwarded, that hold this address in the clear, in any case. One is in memory at a time."""
-    wanted, found, after = address.lower().encode(), set[int](), 0
+    """The mails, waiting or forwarded, that hold this address in the clear, in any case, its domain in its own script
+    or as A-labels. One is in memory at a time."""
+    spellings = _spellings(address)
+    wanted, found, after = [each.encode() for each in spellings], set[int](), 0
     following = select(Quarantine.arrival_id, Quarantine.sender, Quarantine.octets).order_by(col(Quarantine.arrival_id))
     while row := session.exec(following.where(Quarantine.arrival_id > after).limit(1)).first():
         after, sender, octets = row
-        if wanted in octets.lower() or wanted in (sender or "").lower().encode():
+        held = octets.lower() + b"\n" + (sender or "").lower().encode()
+        if any(each in held for each in wanted):
             found.add(after)
     told = (col(Forward.reply_to), col(Forward.subject), col(Forward.text))
-    holds = sa.or_(*(column.icontains(address, autoescape=True) for column in told))
+    holds = sa.or_(*(column.icontains(each, autoescape=True) for column in told for each in spellings))
     return sorted(found | set(session.exec(select(Forward.arrival_id).where(holds))))
+
+
+def _spellings(address: str) -> list[str]:
+    """In lower case: as it is stored, and as mail writes it (RFC 5890 §2.3.2.1)."""
+    try:
+        labels = f"{address.rpartition('@')[0]}@{parse(address).domain}"
+    except AddressError:
+        labels = address
+    return list(dict.fromkeys((address.lower(), labels.lower())))
 
 
 def erase(session: Session, numbers: Sequence[int]) -> None:

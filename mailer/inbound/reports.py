@@ -13,7 +13,7 @@ from mailer.delivery.ledger import returning
 from mailer.delivery.patience import OURS
 from mailer.inbound.done import Done
 from mailer.inbound.incoming import Action, Category, Effect, Incoming, Recipient
-from mailer.subscribers.address import AddressError, parse
+from mailer.subscribers.address import same
 from mailer.tables import Arrival, Delivery, Subscriber, Subscription, SuppressionReason
 
 log = logging.getLogger(__name__)
@@ -112,11 +112,4 @@ def _severity(verdict: Recipient) -> int:
 
 
 def _same(claimed: str | None, reader: str) -> bool:
-    return claimed is not None and _folded(claimed) == _folded(reader)
-
-
-def _folded(text: str) -> str:
-    try:
-        return parse(text).text.casefold()
-    except AddressError:
-        return text.casefold()
+    return claimed is not None and (same(claimed, reader) or claimed.lower() == reader.lower())

@@ -59,7 +59,8 @@ def same(one: str, other: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text.casefold())
+    """Lower case, not casefold(): swiß.example and swiss.example are two domains, and so may two mailboxes be."""
+    return unicodedata.normalize("NFC", text.lower())
 
 
 _PLAIN = re.compile(r"([\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*)@([a-zA-Z0-9.-]+)", re.ASCII)
@@ -86,7 +87,8 @@ def _is_domain(domain: str) -> bool:
 
 
 def mailbox(address: Address) -> str:
-    """Where mail to it ends, as far as its spelling tells: folded, without a tag (name+tag@…). Only for counting."""
+    """Where mail to it ends, as far as its spelling tells: folded, without a tag (name+tag@…). Only for counting: there
+    ß is ss, so that no spelling makes one mailbox into two."""
     local, _, _ = address.text.casefold().rpartition("@")
     return unicodedata.normalize("NFC", f"{local.partition('+')[0]}@{address.domain}")
 
@@ -96,7 +98,9 @@ _UNSAFE = ("=?", "\N{REPLACEMENT CHARACTER}")  # an encoded word; what stands fo
 
 
 def _is_what_was_typed(found: ValidatedEmail, typed: str) -> bool:
-    """Whether parsing changed nothing but the Unicode form and the case of the domain."""
+    """Whether parsing changed nothing but the Unicode form and the case of the domain. Mail writes it as A-labels."""
     local, _, domain = typed.rpartition("@")
-    same_local = found.local_part == unicodedata.normalize("NFC", local)
-    return same_local and found.domain.casefold() == unicodedata.normalize("NFKC", domain).casefold()
+    if found.local_part != unicodedata.normalize("NFC", local):
+        return False
+    as_labels = found.ascii_domain.lower() == domain.lower()
+    return as_labels or found.domain.casefold() == unicodedata.normalize("NFKC", domain).casefold()

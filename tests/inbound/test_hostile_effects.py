@@ -56,6 +56,13 @@ def test_what_a_database_refuses_is_kept_all_the_same(inbound: Inbound, fields: 
     assert inbound.take(letter("\0 text", **fields), f"nul\0+x@{DOMAIN}").effect is Effect.QUARANTINED
 
 
+@pytest.mark.parametrize("named", ["anna@xn--e1afmkfd.xn--90ais", "anna@пример.бел", "Anna@XN--E1AFMKFD.xn--90AIS"])
+def test_a_report_names_its_reader_in_any_spelling_of_the_domain(inbound: Inbound, sent: Sent, named: str) -> None:
+    (delivery_id,) = sent("anna@пример.бел")
+    gone = report(failed("550 5.1.1 no mailbox here", address=named, status="5.1.1"))
+    assert inbound.take(gone, inbound.bounce_address(delivery_id)).effect is Effect.SUPPRESSED
+
+
 def test_a_report_with_unstorable_words_has_its_effect(inbound: Inbound, sent: Sent) -> None:
     (delivery_id,) = sent(READER)
     octets = report(failed("550 5.1.1 no \0 mailbox", status="5.1.1"), subject="\0").replace(b"relay.example", b"a\0b")

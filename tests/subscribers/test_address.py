@@ -3,11 +3,11 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mailer.subscribers import address as addresses
-from mailer.subscribers.address import AddressError, hash, parse
+from mailer.subscribers.address import AddressError, hash, parse, same
 
 KEY = "an-address-key-for-tests-0123456789"
 LOCAL = st.text("abcdefghijklmnopqrstuvwxyzабвгдежзіўё0123456789", min_size=1, max_size=20)
@@ -80,6 +80,45 @@ def test_the_hash_tells_addresses_and_keys_apart() -> None:
     assert hash(anna, KEY) != hash(parse("hanna@example.org"), KEY)
     assert hash(anna, KEY) != hash(anna, KEY + "!")
     assert len(hash(anna, KEY)) == 64
+
+
+LABEL = st.text("абвгдежзіўёαβγδσςßüéłø中文אב", min_size=1, max_size=12)
+
+
+@given(LOCAL, st.lists(LABEL, min_size=1, max_size=3), st.sampled_from(["бел", "рф", "org"]), st.booleans())
+def test_a_domain_may_be_typed_as_the_labels_that_mail_writes(
+    local: str, labels: list[str], top: str, in_capitals: bool
+) -> None:
+    try:
+        address = parse(".".join([f"{local}@{labels[0]}", *labels[1:], top]))
+    except AddressError:  # such as a label in two directions
+        assume(False)
+    typed = f"{local}@{address.domain.upper() if in_capitals else address.domain}"
+    assert parse(typed) == address
+    assert hash(parse(typed), KEY) == hash(address, KEY)
+    assert same(typed, address.text)
+
+
+@pytest.mark.parametrize(
+    "typed", ["anna@xn--80a-0000000.org", "anna@xn--a.example", "anna@xn--swi-hia.example", "anna@ⓧn--e1afmkfd.рф"]
+)
+def test_labels_that_no_domain_has_are_refused(typed: str) -> None:
+    with pytest.raises(AddressError):
+        parse(typed)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("anna@swiß.example", "anna@swiss.example"),
+        ("anna@κόσμος.gr", "anna@κόσμοσ.gr"),
+        ("strauß@example.org", "strauss@example.org"),
+        ("ﬁnn@example.org", "finn@example.org"),
+    ],
+)
+def test_two_mailboxes_are_not_one_because_letters_look_alike(one: str, other: str) -> None:
+    assert hash(parse(one), KEY) != hash(parse(other), KEY)
+    assert not same(one, other)
 
 
 @given(

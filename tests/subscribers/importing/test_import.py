@@ -525,3 +525,13 @@ def test_an_import_leads_to_a_reader_from_nowhere_but_the_door(status: Subscript
     else:
         with pytest.raises(IllegalTransition, match=f"that is {status} cannot import"):
             advance(status, SubscriptionEvent.IMPORT)
+
+
+@pytest.mark.parametrize(("how", "first"), [(As.CONFIRMED, Fate.ADDED), (As.SUPPRESSED, Fate.SUPPRESSED)])
+def test_a_domain_written_as_labels_and_in_its_script_is_one(desk: Desk, how: As, first: Fate) -> None:
+    done = desk.bring("email\nanna@xn--e1afmkfd.xn--90ais\nanna@пример.бел\n", how)
+    assert fates(done) == [first, Fate.REPEATED]
+
+
+def test_two_domains_that_casefold_to_one_are_two(desk: Desk) -> None:
+    assert fates(desk.bring("email\nanna@swiß.example\nanna@swiss.example\n")) == [Fate.ADDED, Fate.ADDED]

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mailer.subscribers.network import truncated
+from mailer.subscribers import network
 
 LARGEST_BODY = 64 * 1024
 """Octets in a request's body; our longest form needs a few hundred."""
@@ -90,7 +90,7 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
 
 def reader_network(request: Request, trusted_proxies: Sequence[str]) -> str:
     """What the consent record keeps of the reader's network address."""
-    return truncated(client_address(request, trusted_proxies))
+    return network.truncated(client_address(request, trusted_proxies))
 
 
 def client_address(request: Request, trusted_proxies: Sequence[str]) -> str | None:
@@ -104,11 +104,17 @@ def client_address(request: Request, trusted_proxies: Sequence[str]) -> str | No
 
 def _is_trusted(address: str, trusted_proxies: Sequence[str]) -> bool:
     """Proxies are written as addresses or networks."""
-    try:
-        parsed = ipaddress.ip_address(address)
-        return any(parsed in ipaddress.ip_network(proxy, strict=False) for proxy in trusted_proxies)
-    except ValueError:
+    parsed = network.read(address)
+    if parsed is None:
         return address in trusted_proxies
+    return any(parsed in _network(proxy) for proxy in trusted_proxies)
+
+
+def _network(written: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """As addresses are read: IPv4-mapped ones as IPv4."""
+    found = ipaddress.ip_network(written, strict=False)
+    mapped = isinstance(found, ipaddress.IPv6Network) and found.prefixlen >= 96 and found.network_address.ipv4_mapped
+    return ipaddress.IPv4Network((mapped, found.prefixlen - 96)) if mapped else found
 
 
 def other_site(request: Request, link_hosts: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from mailer.app import App
 from mailer.database import Database
 from mailer.tables import Consent, Publication, Subscription
 from mailer.web.languages import accepted
-from mailer.web.security import client_address
+from mailer.web.security import client_address, reader_network
 from mailer.web.site import create_app
 from tests.web.conftest import ORIGIN, Ledger, form
 
@@ -229,12 +229,21 @@ def _request(peer: str, *forwarded: str) -> Request:
         ("10.0.0.1", ("198.51.100.9, 10.0.0.2",), ["10.0.0.0/8"], "198.51.100.9"),
         ("10.0.0.1", ("198.51.100.9", "10.0.0.2"), ["10.0.0.0/8"], "198.51.100.9"),
         ("10.0.0.1", (), ["10.0.0.0/8"], "10.0.0.1"),
+        ("::ffff:10.0.0.1", ("198.51.100.9",), ["10.0.0.0/8"], "198.51.100.9"),
+        ("10.0.0.1", ("198.51.100.9, ::ffff:10.0.0.2, 10.0.0.3:443",), ["10.0.0.0/8"], "198.51.100.9"),
+        ("10.0.0.1", ("198.51.100.9",), ["::ffff:10.0.0.0/104"], "198.51.100.9"),
+        ("2001:db8::1", ("198.51.100.9, [2001:db8::2]:443",), ["10.0.0.1", "2001:db8::/32"], "198.51.100.9"),
+        ("::ffff:203.0.113.7", ("198.51.100.9",), ["10.0.0.0/8"], "::ffff:203.0.113.7"),
     ],
 )
 def test_a_forwarded_address_is_believed_only_from_a_trusted_proxy(
     peer: str, forwarded: tuple[str, ...], trusted: list[str], client: str
 ) -> None:
     assert client_address(_request(peer, *forwarded), trusted) == client
+
+
+def test_a_port_in_what_a_trusted_proxy_says_does_not_hide_the_network() -> None:
+    assert reader_network(_request("10.0.0.1", "203.0.113.7:51324"), ["10.0.0.0/8"]) == "203.0.113.0/24"
 
 
 def test_the_consent_holds_the_truncated_network(app: App, web: FastAPI) -> None:

@@ -97,8 +97,8 @@ def ask(app: App, challenges: Challenges, asking: Asking) -> Answer:
 
 
 def ask_again(session: Session, app: App, reader: Address, network: str, act: Callable[[], None]) -> Answer:
-    """Another mail in place of one that is too old, counted as a request is. `act` queues it, unless the mailbox was
-    written to as often as it may be."""
+    """A mail in place of one that is too old, or to an address that a reader wants to move to: counted as a request is.
+    `act` queues it, unless the mailbox was written to as often as it may be."""
     now = app.clock()
     measured = _shared(reader, network) | {Measure.ADDRESS: address.mailbox(reader)}
     counted = limits.count(session, measured, _key(app), now)

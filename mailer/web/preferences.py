@@ -21,7 +21,7 @@ from mailer.subscribers.suppression import is_suppressed
 from mailer.tables import Edition, Subscriber
 from mailer.tokens import Purpose
 from mailer.web import leaving, wording
-from mailer.web.asking import evenly
+from mailer.web.asking import ask_again, evenly
 from mailer.web.mailed import Act, Answer, LinkProblem, MailedLink, TheMailedLink
 from mailer.web.pages import HERE, READ, TheFields
 from mailer.web.place import Standing, every_edition, of_subscription_id
@@ -171,7 +171,7 @@ def _in_weeks(today: date, weeks: int) -> date:
 
 
 def _move(act: Act) -> Said:
-    """The same answer for every address that could be one: it does not tell who reads us."""
+    """The same answer for every address that could be one, also beyond the limits: it does not tell who reads us."""
     app, typed = act.link.site.app, act.fields.get("address", "")
     try:
         new = address.parse(typed)
@@ -179,17 +179,21 @@ def _move(act: Act) -> Said:
         return Said(wrong=frozenset({"address"}), typed=typed)
     if refusal := act.link.site.policy.refusal(new):
         return Said(wrong=frozenset({"address"}), typed=typed, refusal=refusal)
-    asked = moving.ask(
-        act.session,
-        act.subscription_id,
-        new,
-        address.hash(new, app.settings.address_key.get_secret_value()),
-        wording=wording.moving(act.words),
-        network=act.network,
-        window=timedelta(minutes=app.settings.confirmation_window_minutes),
-        now=act.now,
-    )
-    automatic.queue(act.session, asked.owed, act.now)
+
+    def queue() -> None:
+        asked = moving.ask(
+            act.session,
+            act.subscription_id,
+            new,
+            address.hash(new, app.settings.address_key.get_secret_value()),
+            wording=wording.moving(act.words),
+            network=act.network,
+            window=timedelta(minutes=app.settings.confirmation_window_minutes),
+            now=act.now,
+        )
+        automatic.queue(act.session, asked.owed, act.now)
+
+    ask_again(act.session, app, new, act.network, queue)
     said = act.words.gettext(
         "If we may write to the address that you typed, a letter is on its way to it. Nothing changes before the button"
         " behind its link is pressed."

@@ -26,6 +26,7 @@ from mailer.tables import (
 )
 from tests.conftest import HandedClock
 from tests.web.conftest import Ledger, form
+from tests.web.test_asking import site
 
 CONFIRMED, LEFT, PENDING = SubscriptionStatus.CONFIRMED, SubscriptionStatus.UNSUBSCRIBED, SubscriptionStatus.PENDING
 OLD, NEW = "anna@example.org ru", "anna@example.net ru"
@@ -125,12 +126,12 @@ def test_after_that_no_link_moves_the_reader_for_a_month(
 ) -> None:
     client.post(ledger.move_back_path())
     clock.pass_(days=29)
-    before = ledger.everything()
+    before = ledger.acts()
     assert client.post(moved, data=asking("eve@example.com")).status_code == 200
-    assert ledger.everything() == before
+    assert ledger.acts() == before
     clock.pass_(days=2)
     client.post(moved, data=asking("eve@example.com"))
-    assert ledger.everything() != before
+    assert ledger.acts() != before
 
 
 def test_taking_back_reaches_through_a_second_move(client: TestClient, ledger: Ledger, moved: str) -> None:
@@ -264,6 +265,31 @@ def waits(app: App, subscription: Subscription, clock: HandedClock) -> None:
             changed_at=clock(),
         )
         session.add(waiting)
+
+
+@pytest.mark.parametrize("limit", ["requests_per_address", "requests_per_domain", "requests_per_network"])
+def test_asking_counts_as_a_request_and_beyond_its_limit_the_page_says_the_same(
+    app: App, ledger: Ledger, path: str, limit: str
+) -> None:
+    client = site(app, network="203.0.113.7", **{limit: 1})
+    counted = {"requests_per_address": "anna+1@example.net", "requests_per_domain": "x@example.net"}
+    queued = len(ledger.mails())
+    first = client.post(path, data=asking())
+    assert len(ledger.mails()) == queued + 1
+    subscribers = ledger.statuses()
+    second = client.post(path, data=asking(counted.get(limit, "x@example.com")))
+    assert (second.status_code, second.content) == (first.status_code, first.content)
+    assert (len(ledger.mails()), ledger.statuses()) == (queued + 1, subscribers)
+
+
+def test_the_form_and_a_change_of_address_count_together(
+    client: TestClient, app: App, ledger: Ledger, path: str
+) -> None:
+    for number in range(app.settings.requests_per_address):
+        client.post("/subscribe", data=form(address=f"anna+{number}@example.net"))
+    queued = len(ledger.mails())
+    client.post(path, data=asking())
+    assert len(ledger.mails()) == queued
 
 
 def test_an_issue_that_is_going_out_follows_the_reader(

@@ -83,18 +83,24 @@ class Acting:
             raise Unclear("it asks for something, but for another address than its sender's")
         key = self._settings.address_key.get_secret_value()
         window = timedelta(minutes=self._settings.confirmation_window_minutes)
-        if to.use is Use.SUBSCRIBE and (why_not := self._not_taken(session, found.author, key, now)):
+        if why_not := self._not_taken(session, to.use, found.author, key, now):
             return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
         act = commands.subscribe if to.use is Use.SUBSCRIBE else commands.ask_to_leave
         return act(session, to, found.author, address.hash(found.author, key), window, now)
 
-    def _not_taken(self, session: Session, author: Address, key: str, now: datetime) -> str | None:
-        """Why the form would not take the address, or not now."""
-        if refusal := policy_of(self._settings).refusal(author):
-            return f"it is not an address that we take ({refusal})"
-        counted = limits.count(session, {Measure.MAILED: author.domain}, key, now)
-        if counted[Measure.MAILED] > self._settings.requests_per_domain:
+    def _not_taken(self, session: Session, use: Use, author: Address, key: str, now: datetime) -> str | None:
+        """Why the form would not take the address, or not now. Each causes a mail, so that the form and mail count
+        together for one mailbox."""
+        measured = {Measure.ADDRESS: address.mailbox(author)}
+        if use is Use.SUBSCRIBE:
+            if refusal := policy_of(self._settings).refusal(author):
+                return f"it is not an address that we take ({refusal})"
+            measured[Measure.MAILED] = author.domain
+        counted = limits.count(session, measured, key, now)
+        if counted.get(Measure.MAILED, 0) > self._settings.requests_per_domain:
             return "too many requests for addresses of its domain"
+        if counted[Measure.ADDRESS] > self._settings.requests_per_address:
+            return "too many requests for its address"
         return None
 
     def why_not_a_person(self, session: Session, found: ReadLetter) -> str | None:
@@ -104,7 +110,7 @@ class Acting:
             found.message.fields,
             found.sender,
             found.author,
-            own={address.lower() for pair in own for address in pair},
+            own={each for pair in own for each in pair},
             own_domain=self._settings.mail_domain,
         )
 

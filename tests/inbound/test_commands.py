@@ -17,7 +17,7 @@ from mailer.rendering.decoded import parse as parse_mail
 from mailer.rendering.decoded import part
 from mailer.subscribers import limits, optin
 from mailer.subscribers.address import hash as address_hash
-from mailer.subscribers.address import parse
+from mailer.subscribers.address import mailbox, parse
 from mailer.subscribers.limits import Measure
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import (
@@ -359,9 +359,8 @@ def test_leaving_does_not_lift_the_window(inbound: Inbound) -> None:
 
 @pytest.mark.usefixtures("published")
 def test_an_address_is_answered_so_often_an_hour(inbound: Inbound, clock: HandedClock) -> None:
-    inbound.app = replace(
-        inbound.app, settings=inbound.app.settings.model_copy(update={"confirmation_window_minutes": 0})
-    )
+    changed = {"confirmation_window_minutes": 0, "requests_per_address": 100}
+    inbound.app = replace(inbound.app, settings=inbound.app.settings.model_copy(update=changed))
     effects = []
     for number in range(6):
         clock.pass_(minutes=1)
@@ -382,6 +381,79 @@ def test_a_domain_is_answered_so_often_an_hour_and_not_less_because_the_form_was
     asking = (f"{number}@far.example" for number in range(3))
     effects = [inbound.take(by_hand(sender=each), SUBSCRIBE, each).effect for each in asking]
     assert effects == [Effect.REQUESTED] * 2 + [Effect.NOTHING]
+
+
+@pytest.mark.usefixtures("published")
+def test_a_mailbox_is_answered_so_often_a_day_whatever_tag_stands_behind_its_name(
+    inbound: Inbound, clock: HandedClock
+) -> None:
+    most, effects = inbound.app.settings.requests_per_address, []
+    for number in range(most + 3):
+        sender = f"Victim+{number}@far.example"
+        effects.append(inbound.take(by_hand(f"{number}", sender=sender), SUBSCRIBE, sender).effect)
+        clock.pass_(minutes=20)
+    assert effects == [Effect.REQUESTED] * most + [Effect.NOTHING] * 3
+    assert len(queued(inbound)) == most
+    clock.pass_(days=1)
+    assert inbound.take(by_hand("later"), SUBSCRIBE, READER).effect is Effect.REQUESTED
+
+
+@pytest.mark.usefixtures("published")
+def test_what_the_form_counted_for_a_mailbox_counts_by_mail(inbound: Inbound) -> None:
+    settings, key = inbound.app.settings, inbound.app.settings.address_key.get_secret_value()
+    with inbound.app.database.write() as session:
+        for _ in range(settings.requests_per_address):
+            limits.count(session, {Measure.ADDRESS: mailbox(parse(READER))}, key, inbound.app.clock())
+    assert inbound.take(by_hand(), SUBSCRIBE, READER).effect is Effect.NOTHING
+    assert queued(inbound) == []
+
+
+def test_asking_to_leave_counts_for_the_mailbox_too(inbound: Inbound, subscribe: Subscribe, clock: HandedClock) -> None:
+    known_reader(inbound, subscribe, READER)
+    most, effects = inbound.app.settings.requests_per_address, []
+    for number in range(most + 1):
+        effects.append(inbound.take(by_hand(f"{number}"), GOODBYE, READER).effect)
+        clock.pass_(minutes=30)
+    assert effects == [Effect.REQUESTED] * most + [Effect.NOTHING]
+    assert queued(inbound) == [DeliveryKind.GOODBYE] * most
+
+
+# A domain in another script, which mail writes as A-labels
+
+IN_ITS_SCRIPT, AS_LABELS = "anna@пример.бел", "anna@xn--e1afmkfd.xn--90ais"
+
+
+@pytest.mark.usefixtures("published")
+def test_a_reader_at_a_domain_in_another_script_subscribes_by_mail(inbound: Inbound) -> None:
+    assert inbound.take(by_hand(sender=AS_LABELS), SUBSCRIBE, AS_LABELS).effect is Effect.REQUESTED
+    with inbound.app.database.read() as session:
+        assert session.exec(select(Subscriber.address)).all() == [IN_ITS_SCRIPT]
+
+
+def test_a_reader_at_a_domain_in_another_script_confirms_by_replying(inbound: Inbound, asked: int) -> None:
+    with inbound.app.database.write() as session:
+        session.exec(select(Subscriber)).one().address = IN_ITS_SCRIPT
+    taken = inbound.take(by_hand("yes", sender=AS_LABELS), confirm_address(inbound, asked), AS_LABELS)
+    assert taken.effect is Effect.CONFIRMED
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("ours", [IN_ITS_SCRIPT, AS_LABELS])
+@pytest.mark.parametrize("sender", [IN_ITS_SCRIPT, AS_LABELS, "Anna+news@xn--e1afmkfd.xn--90ais"])
+def test_our_own_mail_is_known_in_either_spelling(inbound: Inbound, ours: str, sender: str) -> None:
+    with inbound.app.database.write() as session:
+        session.exec(select(Publication)).one().sender_address = ours
+    taken = inbound.take(by_hand(sender=AS_LABELS), SUBSCRIBE, sender)
+    assert (taken.effect, taken.reason) == (Effect.NOTHING, "not acted on: it is our own mail")
+
+
+@pytest.mark.usefixtures("published")
+def test_mail_of_our_own_domain_in_another_script_is_our_own(inbound: Inbound) -> None:
+    settings = inbound.app.settings.model_copy(update={"mail_domain": "xn--e1afmkfd.xn--90ais"})
+    inbound.app = replace(inbound.app, settings=settings)
+    sender = "anna@lists.xn--e1afmkfd.xn--90ais"
+    to = SUBSCRIBE.replace(DOMAIN, settings.mail_domain)
+    assert inbound.take(by_hand(sender=sender), to, sender).reason == "not acted on: it is our own mail"
 
 
 @pytest.mark.usefixtures("published")

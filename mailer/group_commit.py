@@ -81,18 +81,21 @@ class GroupCommit:
         try:
             while queue.waiting:
                 group, queue.waiting = queue.waiting[:MOST], queue.waiting[MOST:]
-                await self._carry_out(queue, group)
+                behind = len(queue.waiting)
+                try:
+                    await self._carry_out(queue, group)
+                except Exception as error:  # there was no turn; whoever stood behind has waited as long
+                    late, queue.waiting = queue.waiting[:behind], queue.waiting[behind:]
+                    for _, done in (*group, *late):
+                        if not done.done():
+                            done.set_exception(error)
         finally:
             queue.leader = None
 
     async def _carry_out(self, queue: _Queue, group: list[_Waiting]) -> None:
+        """Raises what the transaction raises where it does not even begin."""
         writing = self._write()
-        try:
-            connection = await queue.aside(_begin, writing)
-        except Exception as error:
-            for _, done in group:
-                done.set_exception(error)
-            return
+        connection = await queue.aside(_begin, writing)
         try:
             results = await self._committed(queue, writing, connection, [act for act, _ in group])
         except Exception as error:  # nothing was kept

@@ -9,6 +9,7 @@ from sqlalchemy import event
 from sqlmodel import Session, select
 
 from mailer.database import Database, DatabaseError
+from mailer.group_commit import MOST
 from mailer.tables import Counted, Edition
 from tests.conftest import HandedClock
 
@@ -104,6 +105,20 @@ async def test_a_database_that_is_held_is_said_to_everybody(
     other.engine.dispose()
     assert [type(answer) for answer in answers] == [DatabaseError, DatabaseError]
     assert await together(database, act("three")) == ["three"]
+
+
+@pytest.mark.sqlite
+async def test_who_stands_behind_a_group_that_waited_in_vain_does_not_wait_as_long_again(
+    database: Database, act: Named, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailer.database.BUSY_SECONDS", 0.05)
+    other = Database(str(database.url))
+    with other.write() as session:
+        session.connection()
+        answers = await together(database, *(act(str(number)) for number in range(3 * MOST)))
+    other.engine.dispose()
+    assert {type(answer) for answer in answers} == {DatabaseError}
+    assert len({id(answer) for answer in answers}) == 1, "one wait for all"
 
 
 async def test_who_goes_away_leaves_the_act_behind(database: Database, act: Named) -> None:

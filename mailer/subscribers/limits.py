@@ -28,6 +28,7 @@ class Measure(enum.StrEnum):
     MAILED = "mailed"  #: the same by mail: who fills the form's limit leaves this road open
     ADDRESS = "address"  #: those for one mailbox, whatever tag stands behind its name
     PROOF = "proof"  #: uses of one proof of work, which counts once
+    PROOF_FOR = "proof for"  #: those for one mailbox: who presses twice is told the same twice
 
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -39,12 +40,14 @@ WINDOWS = {
     Measure.ADDRESS: _DAY,
 }
 
+_FOR_GOOD = frozenset({Measure.PROOF, Measure.PROOF_FOR})
+
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def window_end(measure: Measure, now: datetime) -> datetime:
     """When the count begins again. A proof's never does while the proof is valid."""
-    if measure is Measure.PROOF:
+    if measure in _FOR_GOOD:
         return now + _DAY
     window = WINDOWS[measure]
     return _EPOCH + ((now - _EPOCH) // window + 1) * window
@@ -73,7 +76,7 @@ def forget(session: Session, now: datetime) -> None:
 
 
 def _key(measure: Measure, value: str, key: str, now: datetime) -> str:
-    window = "" if measure is Measure.PROOF else window_end(measure, now).isoformat()
+    window = "" if measure in _FOR_GOOD else window_end(measure, now).isoformat()
     counted = "\0".join(("mailer limit", measure, window, value))
     return hmac.digest(key.encode(), counted.encode(), hashlib.sha256).hex()[:32]
 

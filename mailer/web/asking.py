@@ -82,13 +82,15 @@ def ask(app: App, challenges: Challenges, asking: Asking) -> Answer:
         if lacking:
             limits.count(session, _only(measured, Measure.NETWORK), key, now)
             return lacking
-        used = {Measure.PROOF: proof.nonce} if proof else {}
-        reader = {Measure.ADDRESS: address.mailbox(asking.address)}
-        counted = limits.count(session, measured | used | reader, key, now)
-        if counted.get(Measure.PROOF, 1) > 1:
-            return Answer(outcome=Outcome.PRESSED)
+        mailbox = address.mailbox(asking.address)
+        counted = limits.count(session, measured | {Measure.ADDRESS: mailbox}, key, now)
         if (full := _full(app, counted)) is not None:
             return _later(full, now)
+        if proof:
+            used = {Measure.PROOF: proof.nonce, Measure.PROOF_FOR: f"{proof.nonce} {mailbox}"}
+            uses = limits.count(session, used, key, now)
+            if uses[Measure.PROOF] > 1:
+                return Answer(outcome=Outcome.RECEIVED if uses[Measure.PROOF_FOR] > 1 else Outcome.PRESSED)
         if counted[Measure.ADDRESS] <= app.settings.requests_per_address:
             _request(session, app, asking, now)
         return Answer(outcome=Outcome.RECEIVED)

@@ -160,6 +160,16 @@ def test_a_proof_counts_once(app: App, publication: Publication, ledger: Ledger)
     assert len(ledger.mails()) == 1
 
 
+def test_who_presses_twice_is_told_the_same_twice(app: App, publication: Publication, ledger: Ledger) -> None:
+    client = site(app, requests_expected=0)
+    fields = fields_of(client.post("/subscribe", data=form()).text)
+    solution = {**fields, "altcha": solved(fields["altcha"])}
+    first, second = (client.post("/subscribe", data=solution).text for _ in range(2))
+    assert "Проверьте почту" in first
+    assert second == first
+    assert len(ledger.mails()) == 1
+
+
 def test_who_has_no_script_waits_a_minute(
     app: App, publication: Publication, ledger: Ledger, clock: HandedClock
 ) -> None:

@@ -15,6 +15,7 @@ from mailer.app import App
 from mailer.cli.shared import installation, on_signals, run_loop, start_logging
 from mailer.errors import MailerError
 from mailer.program import like_ours
+from mailer.web.http import BoundedHttp
 from mailer.web.site import create_app
 
 
@@ -76,6 +77,7 @@ def web_server(app: App) -> uvicorn.Server:
         create_app(app),
         host=host.strip("[]"),
         port=int(port),
+        http=BoundedHttp,
         log_config=None,
         access_log=False,
         server_header=False,

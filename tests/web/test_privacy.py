@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from mailer.app import App
@@ -43,6 +44,16 @@ def test_it_says_whether_somebody_else_carries_the_mail(app: App, publication: P
 
 def test_what_is_not_taken_in_is_not_spoken_of(app: App, publication: Publication) -> None:
     assert "What reaches us by mail" not in page(app)
+
+
+def test_what_providers_tell_is_spoken_of_and_letters_are_not(app: App, publication: Publication) -> None:
+    text = page(app, events_secret=SecretStr("x" * 32))
+    assert "Reports that a letter was not delivered" in text
+    assert "The text of letters" not in text
+
+
+def test_it_says_how_long_addresses_are_kept_to_which_nothing_is_sent(app: App, publication: Publication) -> None:
+    assert "the address and the reason, for 2741 days." in page(app, keep_former_days=2741)
 
 
 def test_it_says_that_letters_of_people_go_on_to_the_editors_where_they_do(app: App, publication: Publication) -> None:

@@ -68,7 +68,7 @@ def nothing_to_read() -> Response:
 @router.options("/challenge")
 def preflight(request: Request) -> Response:
     """What a page of another site may send (Fetch §4.8)."""
-    methods = "POST" if request.url.path.endswith("/subscribe") else "GET"
+    methods = "POST" if request.scope["path"].endswith("/subscribe") else "GET"
     return Response(
         status_code=204,
         headers={

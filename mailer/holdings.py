@@ -4,6 +4,7 @@ What a row holds is taken as it is, so a new column is in it by itself; a new ta
 fails.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from mailer import erasure
 from mailer.subscribers import person, receipts
+from mailer.subscribers.subscription import UNDO
 from mailer.tables import (
     Arrival,
     Attempt,
@@ -64,6 +66,20 @@ def of_person(session: Session, subscriber: Subscriber) -> dict[str, Any]:
     """For the operator: all of it, with that of the addresses that the reader came from or went on to."""
     held = _of_subscriber(session, subscriber)
     return held | {"other_addresses": [_of_subscriber(session, each) for each in _others(session, subscriber)]}
+
+
+def file_of(session: Session, subscription_id: int, now: datetime) -> bytes | None:
+    """`of_reader`, of whoever reads or read by this subscription, as JSON; None where it was erased."""
+    subscription = session.get(Subscription, subscription_id)
+    if subscription is None:
+        return None
+    subscriber = session.get_one(Subscriber, subscription.subscriber_id)
+    return as_json(of_reader(session, subscriber, unless_moved_since=now - UNDO))
+
+
+def as_json(held: Mapping[str, Any]) -> bytes:
+    """For a person to read, and for a program."""
+    return json.dumps(held, ensure_ascii=False, indent=2, default=lambda each: each.isoformat()).encode() + b"\n"
 
 
 def of_reader(session: Session, subscriber: Subscriber, *, unless_moved_since: datetime | None) -> dict[str, Any]:

@@ -1,5 +1,30 @@
 """Every address a mail or page points to, in one place. `host` is an origin: https://news.example.org."""
 
+import enum
+
+
+class Command(enum.StrEnum):
+    """What letters do that readers write to us where a site is blocked: the first word of an address of ours.
+
+    Behind it stand what it is about, where it is about something, and a token: pause-4+TOKEN@…
+    """
+
+    CONFIRM = "confirm"
+    LEAVE = "leave"
+    PREFERENCES = "preferences"  #: sends the letter that holds the following
+    PAUSE = "pause"  #: weeks
+    RESUME = "resume"
+    ADD = "add"  #: an edition's code
+    DROP = "drop"  #: likewise
+    LANGUAGE = "language"  #: of letters
+    UNDO = "undo"  #: takes leaving back
+    NEW_ADDRESS = "new-address"  #: the one that the letter is from
+    MY_DATA = "my-data"  #: sends the letter that holds the last two
+    MOVE = "move"  #: confirms a change of address, at the new one
+    MOVE_BACK = "move-back"
+    DATA = "data"
+    ERASE = "erase"
+
 
 def front(host: str, publication: str, language: str) -> str:
     """The publication's page with the subscribe form."""
@@ -45,9 +70,19 @@ def subscribe_by_mail(publication: str, edition: str, mail_domain: str) -> str:
     return f"{publication}+subscribe-{edition}@{mail_domain}"
 
 
-def leave_by_mail(token: str, mail_domain: str) -> str:
-    """The address that a mail to unsubscribes, also in List-Unsubscribe."""
-    return f"leave+{token}@{mail_domain}"
+def preferences_by_mail(publication: str, mail_domain: str) -> str:
+    """The address that a mail to has the ways by mail sent to its author, who reads."""
+    return f"{publication}+{Command.PREFERENCES}@{mail_domain}"
+
+
+LONGEST_CODE = 26
+"""Characters of an edition's code that fit into an address: 64 octets stand before the @ (RFC 5321 §4.5.3.1.1), and 32
+of them are the token."""
+
+
+def by_mail(command: Command, token: str, mail_domain: str, what: str | int = "") -> str:
+    """The address that a mail to does this, about `what`: at most LONGEST_CODE characters."""
+    return f"{command}{f'-{what}' if what else ''}+{token}@{mail_domain}"
 
 
 def ask_for_my_data(host: str, token: str) -> str:
@@ -89,23 +124,8 @@ def move_back(host: str, token: str) -> str:
     return f"{host}/b/{token}"
 
 
-RESERVED = frozenset(
-    {
-        "c",
-        "u",
-        "p",
-        "d",
-        "m",
-        "b",
-        "subscribe",
-        "console",
-        "desk",
-        "api",
-        "static",
-        "health",
-        "bounce",
-        "confirm",
-        "leave",
-    }
-)
+PATHS = frozenset({"c", "u", "p", "d", "m", "b", "subscribe", "console", "desk", "api", "static", "health"})
+"""First segments of paths that are not a publication's."""
+
+RESERVED = PATHS | {"bounce"} | set(Command)
 """First path segments, and first words of addresses of ours, that are taken: no publication may be called so."""

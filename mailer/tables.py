@@ -366,6 +366,8 @@ class DeliveryKind(enum.StrEnum):
     NEW_ADDRESS = "new-address"  #: asks at the address that a reader wants to move to
     OLD_ADDRESS = "old-address"  #: tells the address that a reader has moved from
     MY_DATA = "my-data"  #: leads to everything that is held about the reader
+    MY_DATA_FILE = "my-data-file"  #: all of it
+    PREFERENCES = "preferences"  #: how the reader's subscription stands, and how it is changed by mail
     TEST = "test"
 
 

@@ -1,6 +1,5 @@
 """mailer subscribers erase, export-one: one reader's data, taken along or gone."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -30,7 +29,7 @@ def export_one(of: AddressArgument) -> None:
         if reader is None:
             raise MailerError(_unknown(session, hashed, of))
         held = holdings.of_person(session, reader)
-    print(json.dumps(held, ensure_ascii=False, indent=2, default=lambda each: each.isoformat()))
+    print(holdings.as_json(held).decode(), end="")
 
 
 def erase(

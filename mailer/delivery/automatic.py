@@ -7,8 +7,10 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from mailer.delivery.ledger import following
 from mailer.delivery.states import DeliveryStatus
 from mailer.statement import Statement
+from mailer.subscribers.moving import Moved
 from mailer.subscribers.optin import Owed
 from mailer.tables import Delivery, DeliveryKind, metadata
 
@@ -17,6 +19,13 @@ def queue(session: Session, owed: Owed | None, now: datetime) -> None:
     """Queues the mail that an act calls for, due at once, in the act's own transaction: both are kept, or neither."""
     if owed:
         _QUEUE.count(session, **owed._asdict(), due_at=now, queued_at=now, changed_at=now)
+
+
+def follow(session: Session, moved: Moved, now: datetime) -> None:
+    """What a change of address calls for: an issue that is going out at this moment is not lost over it, and the old
+    address is told."""
+    following.follow(session, moved.pairs, moved.domain)
+    queue(session, moved.owed, now)
 
 
 _QUEUE = Statement(

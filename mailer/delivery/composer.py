@@ -8,56 +8,30 @@ only the splicing and the signing are done again.
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property
 
 from sqlmodel import Session
 
 from mailer import links, tables
 from mailer.delivery.ledger import Claim
-from mailer.delivery.letterhead import head_of, letterhead_of
+from mailer.delivery.letterhead import by_mail, head_of, letterhead_of
+from mailer.delivery.recipes import OF_ONE, Forwarding, Held, Recipe, forwarding_of, recipe_of, recipe_of_one
 from mailer.delivery.session import Envelope
 from mailer.errors import MailerError
+from mailer.links import Command
 from mailer.rendering.apart import Work, apart
 from mailer.rendering.body import About, Body
 from mailer.rendering.dkim import DkimKey, Prepared, Signer
-from mailer.rendering.message import Enclosed, Message, Slot, compose, compose_enclosing, date, marker
+from mailer.rendering.message import Message, Slot, compose, compose_enclosing, date, marker
 from mailer.settings import Settings
 from mailer.subscribers import address
 from mailer.subscribers.subscription import UNDO
-from mailer.tables import DeliveryKind, Edition, Forward, Publication, Quarantine
+from mailer.tables import DeliveryKind
 from mailer.tokens import Purpose, Tokens
 
 Made = tuple[Message, Prepared]
 """A message and its prepared signatures: what all its readers share."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What an automatic mail is rendered from, outside the transaction that claimed it: rendering takes a while."""
-
-    kind: DeliveryKind
-    language: str
-    edition: str  #: its label
-    publication: Publication  #: as it was read, of no session any more
-
-    @cached_property
-    def key(self) -> str:
-        """The same for mails that come out the same: who changes the publication gets new ones."""
-        return repr((self.kind, self.language, self.edition, self.publication.model_dump()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forwarding:
-    """What a mail to the editors is made from. It is made once, for them alone, and not kept in memory."""
-
-    publication: Publication
-    language: str
-    subject: str
-    reply_to: str | None
-    text: str
-    enclosed: Enclosed | None
 
 
 Ready = tuple[Claim, Made | Recipe | Forwarding | MailerError]
@@ -71,6 +45,7 @@ _NOTHING_TO_LEAVE = {
     DeliveryKind.NEW_ADDRESS,
     DeliveryKind.OLD_ADDRESS,
     DeliveryKind.MY_DATA,
+    DeliveryKind.PREFERENCES,
 }
 """Mail about no subscription that could be left."""
 
@@ -88,8 +63,12 @@ _BUTTONS = {
     DeliveryKind.MY_DATA: links.my_data,
 }
 
-_ASKS = {DeliveryKind.CONFIRMATION, DeliveryKind.WARNING}
-"""Mail with a question that its button, or a reply, answers."""
+_REPLIES = {
+    DeliveryKind.CONFIRMATION: Command.CONFIRM,
+    DeliveryKind.WARNING: Command.CONFIRM,
+    DeliveryKind.NEW_ADDRESS: Command.MOVE,
+}
+"""Mail with a question that its button, or a reply, answers, and what the reply does."""
 
 VALID_HOURS = {
     DeliveryKind.WARNING: 60 * 24,  # a mailbox that was full is not looked into every day
@@ -102,9 +81,10 @@ VALID_HOURS = {
 class Composer:
     """Turns claims into envelopes: `load` inside the transaction that claimed them, `envelopes` outside."""
 
-    def __init__(self, settings: Settings, tokens: Tokens, keys: Sequence[DkimKey] = ()) -> None:
+    def __init__(self, settings: Settings, tokens: Tokens, keys: Sequence[DkimKey] = (), *, held: Held) -> None:
         self._settings = settings
         self._tokens = tokens
+        self._held = held
         self._signer = Signer(keys)
         self._made = OrderedDict[object, Made]()
         self._rendering = threading.Lock()
@@ -125,11 +105,13 @@ class Composer:
         self, session: Session, claim: Claim, recipes: dict[tuple[DeliveryKind, str | None, int], Recipe]
     ) -> Made | Recipe | Forwarding | MailerError:
         if claim.kind is DeliveryKind.FORWARD:
-            return _forwarding(session, claim)
+            return forwarding_of(session, claim)
+        if claim.kind in OF_ONE:
+            return recipe_of_one(session, claim, self._held)
         if claim.message_id is None:
             named = claim.kind, claim.language, claim.edition_id
             if named not in recipes:
-                recipes[named] = _recipe(session, claim)
+                recipes[named] = recipe_of(session, claim)
             return recipes[named]
         made = self._made.get(claim.message_id)
         try:
@@ -146,26 +128,29 @@ class Composer:
         return made
 
     def _finished(self, made: Made | Recipe | Forwarding | MailerError) -> Made | MailerError:
-        if isinstance(made, Recipe):
-            return self._rendered(made)
-        return self._forwarded(made) if isinstance(made, Forwarding) else made
+        try:
+            if isinstance(made, Forwarding):
+                return self._enclosing(made, made.subject, made.text, made.reply_to)
+            if isinstance(made, Recipe) and made.enclosed:
+                body = self._body(made)
+                return self._enclosing(made, body.subject, body.text)
+        except MailerError as error:
+            return error
+        return self._rendered(made) if isinstance(made, Recipe) else made
 
-    def _forwarded(self, mail: Forwarding) -> Made | MailerError:
+    def _enclosing(self, made: Recipe | Forwarding, subject: str, text: str, reply_to: str | None = None) -> Made:
         settings = self._settings
         head = head_of(
-            mail.publication,
-            [mail.language],
+            made.publication,
+            [made.language],
             host=settings.link_hosts[0],
             mail_domain=settings.mail_domain,
             with_unsubscribe=False,
             automatic=True,
         )
-        try:
-            head = replace(head, listed=False, reply_to=mail.reply_to)
-            message = compose_enclosing(mail.subject, mail.text, mail.enclosed, head)
-            return message, self._signer.prepare(message)
-        except MailerError as error:
-            return error
+        head = replace(head, listed=False, reply_to=reply_to)
+        message = compose_enclosing(subject, text, made.enclosed, head)
+        return message, self._signer.prepare(message)
 
     def _rendered(self, recipe: Recipe) -> Made | MailerError:
         """The mail of a recipe. One is rendered at a time, the same one once."""
@@ -229,8 +214,24 @@ class Composer:
         return VALID_HOURS.get(kind, self._settings.confirmation_hours)
 
     def _render(self, recipe: Recipe) -> Message:
+        settings = self._settings
+        head = head_of(
+            recipe.publication,
+            [recipe.language],
+            host=settings.link_hosts[0],
+            mail_domain=settings.mail_domain,
+            with_unsubscribe=recipe.kind not in _NOTHING_TO_LEAVE,
+            by_reply=_REPLIES.get(recipe.kind) if settings.takes_mail else None,
+            automatic=True,
+            token_field=settings.events_header,
+        )
+        if recipe.kind is DeliveryKind.GOODBYE and settings.takes_mail:  # a reply is a mail to leave
+            head = replace(head, reply_to=head.unsubscribe_address)
+        return compose(self._body(recipe), head)
+
+    def _body(self, recipe: Recipe) -> Body:
         settings, publication, language = self._settings, recipe.publication, recipe.language
-        host, letterhead = settings.link_hosts[0], letterhead_of(publication)
+        host = settings.link_hosts[0]
         about = About(
             names=publication.names,
             edition=recipe.edition,
@@ -240,54 +241,12 @@ class Composer:
             front=links.front(host, publication.slug, language),
             archive=links.archive(host, publication.slug, language) if publication.archive else None,
             valid_hours=self._valid_hours(recipe.kind),
-            by_reply=settings.takes_mail,
-            leave_address=links.leave_by_mail(marker(Slot.UNSUBSCRIBE), settings.mail_domain)
-            if settings.takes_mail
-            else None,
+            by_mail=by_mail(settings.mail_domain) if settings.takes_mail else None,
+            choices=recipe.choices,
         )
-        head = head_of(
-            publication,
-            [language],
-            host=host,
-            mail_domain=settings.mail_domain,
-            with_unsubscribe=recipe.kind not in _NOTHING_TO_LEAVE,
-            with_confirm=recipe.kind in _ASKS and settings.takes_mail,
-            automatic=True,
-            token_field=settings.events_header,
-        )
-        if recipe.kind is DeliveryKind.GOODBYE and settings.takes_mail:  # a reply is a mail to leave
-            head = replace(head, reply_to=head.unsubscribe_address)
-        body = apart(Work.AUTOMATIC, str(recipe.kind), language, letterhead, about)
+        body = apart(Work.AUTOMATIC, str(recipe.kind), language, letterhead_of(publication), about)
         assert isinstance(body, Body)
-        return compose(body, head)
-
-
-def _recipe(session: Session, claim: Claim) -> Recipe:
-    edition = session.get_one(Edition, claim.edition_id)
-    publication = session.get_one(Publication, edition.publication_id)
-    return Recipe(
-        kind=claim.kind,
-        language=claim.language or edition.languages[0],
-        edition=edition.label,
-        publication=Publication(**publication.model_dump()),
-    )
-
-
-def _forwarding(session: Session, claim: Claim) -> Forwarding | MailerError:
-    forward = session.get(Forward, claim.delivery_id)
-    kept = session.get(Quarantine, forward.arrival_id) if forward else None
-    if forward is None or kept is None:
-        return MailerError("the mail that it forwards was discarded")
-    edition = session.get_one(Edition, claim.edition_id)
-    publication = session.get_one(Publication, edition.publication_id)
-    return Forwarding(
-        publication=Publication(**publication.model_dump()),
-        language=edition.languages[0],
-        subject=f"Fwd: {forward.subject}".strip(),
-        reply_to=forward.reply_to,
-        text=forward.text,
-        enclosed=Enclosed(name=f"mail-{forward.arrival_id}.eml", content=kept.octets) if forward.whole else None,
-    )
+        return body
 
 
 def _wire(stored: str) -> str:

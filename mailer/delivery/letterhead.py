@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from mailer import links
-from mailer.rendering.body import Letterhead, Links
+from mailer.links import Command
+from mailer.rendering.body import Letterhead, Links, Tokens
 from mailer.rendering.message import Head, Slot, marker
 from mailer.tables import Publication
 
@@ -44,8 +45,9 @@ def links_of(
         archive={language: links.archive(host, publication.slug, language) for language in shown},
         preferences=links.preferences(host, marker(Slot.PREFERENCES)),
         unsubscribe=links.unsubscribe(host, token),
-        leave_address=links.leave_by_mail(token, mail_domain) if mail_domain else None,
+        leave_address=links.by_mail(Command.LEAVE, token, mail_domain) if mail_domain else None,
         subscribe_address=links.subscribe_by_mail(publication.slug, edition, mail_domain) if mail_domain else None,
+        ways_address=links.by_mail(Command.PREFERENCES, marker(Slot.PREFERENCES), mail_domain) if mail_domain else None,
     )
 
 
@@ -56,12 +58,12 @@ def head_of(
     host: str,
     mail_domain: str,
     with_unsubscribe: bool = True,
-    with_confirm: bool = False,
+    by_reply: Command | None = None,
     automatic: bool = False,
     token_field: str | None = None,
     feedback: Sequence[str] = (),
 ) -> Head:
-    """The header fields of a publication's mail. `with_confirm`: a reply confirms. `feedback`: what Feedback-ID tells
+    """The header fields of a publication's mail. `by_reply`: what a reply does. `feedback`: what Feedback-ID tells
     apart, at most two words."""
     token = marker(Slot.UNSUBSCRIBE)
     name = name_in(publication, languages)
@@ -75,9 +77,19 @@ def head_of(
         owner_address=publication.contact_address,
         archive_url=links.archive(host, publication.slug, languages[0]) if publication.archive else None,
         unsubscribe_url=links.unsubscribe(host, token) if with_unsubscribe else None,
-        unsubscribe_address=links.leave_by_mail(token, mail_domain) if with_unsubscribe else None,
-        reply_to=f"confirm+{marker(Slot.CONFIRM)}@{mail_domain}" if with_confirm else None,
+        unsubscribe_address=links.by_mail(Command.LEAVE, token, mail_domain) if with_unsubscribe else None,
+        reply_to=links.by_mail(by_reply, marker(Slot.CONFIRM), mail_domain) if by_reply else None,
         feedback_id=":".join([*feedback, publication.slug, SENDER_ID]) if feedback else None,
         automatic=automatic,
         token_field=token_field,
+    )
+
+
+def by_mail(mail_domain: str) -> Tokens:
+    """What the addresses are made of by which a mail is answered."""
+    return Tokens(
+        mail_domain=mail_domain,
+        unsubscribe=marker(Slot.UNSUBSCRIBE),
+        preferences=marker(Slot.PREFERENCES),
+        act=marker(Slot.CONFIRM),
     )

@@ -7,20 +7,21 @@ from sqlmodel import Session, select
 
 from mailer.clock import Clock
 from mailer.delivery.ledger import returning
-from mailer.inbound import commands, complaints, people, reports
-from mailer.inbound.addresses import Ours, Use
+from mailer.inbound import commands, complaints, moving, mydata, people, preferences, reports
+from mailer.inbound.addresses import PURPOSES, Ours, Use
 from mailer.inbound.agreement import declines
 from mailer.inbound.done import Done, Unclear
 from mailer.inbound.event import Event, tokens_of
 from mailer.inbound.incoming import Effect, Incoming, Kind
 from mailer.inbound.letter import ReadLetter
+from mailer.links import Command
 from mailer.settings import Settings
 from mailer.subscribers import address, limits
 from mailer.subscribers.address import Address
 from mailer.subscribers.limits import Measure
 from mailer.subscribers.policy import policy_of
-from mailer.tables import Arrival, Delivery, Publication
-from mailer.tokens import Purpose, TokenError, Tokens
+from mailer.tables import Arrival, Delivery, DeliveryKind, Publication
+from mailer.tokens import Purpose, TokenError, TokenExpired, TokenInvalid, Tokens
 
 TOKENS = 10
 """Tokens of one complaint that are looked at: an honest one has a few."""
@@ -38,7 +39,7 @@ class Acting:
             raise Unclear(found.letter.flaw)
         if found.event:
             return self._told(session, found.event, incoming, arrival)
-        leaves = to is not None and to.use is Use.LEAVE and incoming.feedback == "opt-out"
+        leaves = to is not None and to.command is Command.LEAVE and incoming.feedback == "opt-out"
         if incoming.kind is Kind.COMPLAINT and not leaves:
             return self._complaint(session, found)
         if to is None:
@@ -49,13 +50,13 @@ class Acting:
             if to.use is not Use.RETURN_PATH:
                 raise Unclear("a report that came to another address than a return path")
             return reports.act(session, self._returned(session, to.token), incoming, arrival, now)
-        if to.use is Use.LEAVE:
+        if to.command is Command.LEAVE:
             return self._leave(session, found, to)
         if incoming.kind is Kind.AUTO_REPLY:
             return Done(effect=Effect.NOTHING, reason="an automatic reply")
         if to.use is Use.RETURN_PATH and incoming.recipients:
             return reports.act(session, self._returned(session, to.token), incoming, arrival, now)
-        if to.use in (Use.CONFIRM, Use.SUBSCRIBE, Use.GOODBYE):
+        if to.use not in (Use.RETURN_PATH, Use.OTHER):
             return self._ask(session, found, to)
         raise Unclear("mail from a person")
 
@@ -69,37 +70,82 @@ class Acting:
         return commands.leave(session, subscription_id, self._clock())
 
     def _ask(self, session: Session, found: ReadLetter, to: Ours) -> Done:
-        """A confirmation, or a request to subscribe or to leave: only a person may, and only for themselves."""
+        """What only a person may ask for."""
         why_not = self.why_not_a_person(session, found)
         if why_not:
             return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
-        now = self._clock()
-        if to.use is Use.CONFIRM:
-            consent_id = self._named(Purpose.CONFIRM, to.token)
-            return commands.confirm(session, consent_id, found.message, found.author, now)
+        if to.command is None:
+            return self._without_token(session, found, to)
+        return self._command(session, found, to.command, to)
+
+    def _command(self, session: Session, found: ReadLetter, command: Command, to: Ours) -> Done:
+        now, window, reply = self._clock(), self._window, found.message
+        if command in (Command.DATA, Command.ERASE):
+            return self._my_data(session, command, to)
+        named = self._named(PURPOSES[command], to.token)
+        if command is Command.CONFIRM:
+            return commands.confirm(session, named, reply, found.author, now)
+        if command is Command.MOVE:
+            return moving.confirm(session, named, reply, found.author, now)
+        if command is Command.MOVE_BACK:
+            return moving.take_back(session, named, now)
+        if command is Command.MY_DATA:
+            return mydata.ask(session, named, DeliveryKind.MY_DATA, window, now)
+        if command is Command.NEW_ADDRESS:
+            author = self._author(found)
+            if why_not := self._not_taken(session, author, now):
+                return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
+            return moving.ask(session, named, author, self._hash(author), window, now)
+        return preferences.act(session, command, to.what, named, now)
+
+    def _my_data(self, session: Session, command: Command, to: Ours) -> Done:
+        """Where the token is too old, the reader gets a new one, as by the page."""
+        now, window = self._clock(), self._window
+        try:
+            named = self._tokens.read(Purpose.MY_DATA, to.token, now=now)
+        except TokenExpired as late:
+            return mydata.ask(session, late.named, DeliveryKind.MY_DATA, window, now)
+        except TokenInvalid:
+            raise Unclear(f"its address has no valid token ({Purpose.MY_DATA})") from None
+        if command is Command.ERASE:
+            return mydata.erase(session, named, now)
+        return mydata.ask(session, named, DeliveryKind.MY_DATA_FILE, window, now)
+
+    def _without_token(self, session: Session, found: ReadLetter, to: Ours) -> Done:
+        """Everybody may, for themselves."""
+        now, author = self._clock(), self._author(found)
+        if to.use is Use.SUBSCRIBE and (why_not := self._not_taken(session, author, now)):
+            return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
+        return _WITHOUT_TOKEN[to.use](session, to, author, self._hash(author), self._window, now)
+
+    def _author(self, found: ReadLetter) -> Address:
+        """Who wrote, for their own address. Raises Unclear."""
         if found.author is None:
             raise Unclear("it asks for something, but is not from one address")
         if not people.sent_it(found.author, found.sender):
             raise Unclear("it asks for something, but for another address than its sender's")
-        key = self._settings.address_key.get_secret_value()
-        window = timedelta(minutes=self._settings.confirmation_window_minutes)
-        if why_not := self._not_taken(session, to.use, found.author, key, now):
-            return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
-        act = commands.subscribe if to.use is Use.SUBSCRIBE else commands.ask_to_leave
-        return act(session, to, found.author, address.hash(found.author, key), window, now)
+        return found.author
 
-    def _not_taken(self, session: Session, use: Use, author: Address, key: str, now: datetime) -> str | None:
-        """Why the form would not take the address, or not now. Each causes a mail, so that the form and mail count
-        together for one mailbox."""
-        measured = {Measure.ADDRESS: address.mailbox(author)}
-        if use is Use.SUBSCRIBE:
-            if refusal := policy_of(self._settings).refusal(author):
-                return f"it is not an address that we take ({refusal})"
-            measured[Measure.MAILED] = author.domain
-        counted = limits.count(session, measured, key, now)
-        if counted.get(Measure.MAILED, 0) > self._settings.requests_per_domain:
+    @property
+    def _key(self) -> str:
+        return self._settings.address_key.get_secret_value()
+
+    def _hash(self, author: Address) -> str:
+        return address.hash(author, self._key)
+
+    @property
+    def _window(self) -> timedelta:
+        return timedelta(minutes=self._settings.confirmation_window_minutes)
+
+    def _not_taken(self, session: Session, author: Address, now: datetime) -> str | None:
+        """Why the form would not take an address at which somebody wants to read, or not now."""
+        if refusal := policy_of(self._settings).refusal(author):
+            return f"it is not an address that we take ({refusal})"
+        measured = {Measure.AUTHOR: address.mailbox(author), Measure.MAILED: author.domain}
+        counted = limits.count(session, measured, self._key, now)
+        if counted[Measure.MAILED] > self._settings.requests_per_domain:
             return "too many requests for addresses of its domain"
-        if counted[Measure.ADDRESS] > self._settings.requests_per_address:
+        if counted[Measure.AUTHOR] > self._settings.requests_per_address:
             return "too many requests for its address"
         return None
 
@@ -182,3 +228,10 @@ class Acting:
         if tried_at < self._clock() - timedelta(days=self._settings.return_path_days):
             raise Unclear(f"its token is older than {self._settings.return_path_days} days")
         return delivery
+
+
+_WITHOUT_TOKEN = {
+    Use.SUBSCRIBE: commands.subscribe,
+    Use.GOODBYE: commands.ask_to_leave,
+    Use.PREFERENCES: commands.ask_for_ways,
+}

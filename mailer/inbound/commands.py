@@ -1,23 +1,25 @@
-"""What readers do by mail, where the site is blocked and mail is not: leave, confirm, subscribe."""
+"""What readers do by mail, where the site is blocked and mail is not: leave, confirm, subscribe, and, without a token,
+ask for the ways to do more (see `preferences`)."""
 
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
 from mailer.delivery import automatic
+from mailer.inbound import preferences
 from mailer.inbound.addresses import Ours
 from mailer.inbound.agreement import agrees
 from mailer.inbound.done import Done, Unclear
 from mailer.inbound.incoming import Effect
 from mailer.inbound.mime import Message
+from mailer.inbound.preferences import SOURCE
+from mailer.links import Command
 from mailer.rendering.question import question
 from mailer.subscribers import optin, subscription
 from mailer.subscribers.address import Address, same
 from mailer.subscribers.optin import Confirmation, Owed
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Delivery, DeliveryKind, Edition, Publication, Subscriber, Subscription
-
-SOURCE = "mail"
 
 ANSWERS_AN_HOUR = 4
 """Automatic mails to one address, after which nobody's mail causes another one for an hour."""
@@ -98,34 +100,56 @@ def ask_to_leave(
 ) -> Done:
     """A mail goes out that asks whether it was the reader, at most one in the window. Who reads nothing here hears
     nothing. Raises Unclear."""
-    publication = session.exec(select(Publication).where(Publication.slug == to.publication)).one_or_none()
-    if publication is None:
-        raise Unclear("it asks to leave a publication that there is not")
-    reader = session.exec(
-        select(Subscriber).where(Subscriber.address_hash == address_hash).with_for_update()
-    ).one_or_none()
-    reads = (
-        select(Subscription)
-        .join(Edition, col(Edition.id) == col(Subscription.edition_id))
-        .where(
-            Subscription.subscriber_id == (reader.id if reader else None),
-            Subscription.status == SubscriptionStatus.CONFIRMED,
-            Edition.publication_id == publication.id,
-        )
-        .order_by(col(Subscription.id).desc())
-        .limit(1)
-    )
-    subscribed = session.exec(reads).one_or_none()
-    if reader is None or subscribed is None:
+    publication = _called(session, to.publication)
+    found = _read_by(session, publication, address_hash)
+    if found is None or found[1].status is not SubscriptionStatus.CONFIRMED:
         return Done(effect=Effect.NOTHING, reason="it asks to leave, but the address reads nothing here")
-    if _was_answered(session, address_hash, window, now):
-        return Done(effect=Effect.NOTHING, reason=_ANSWERED)
+    reader, subscribed = found
     assert subscribed.id is not None
+    if _was_answered(session, address_hash, window, now) or preferences.was_answered(
+        session, subscribed.subscriber_id, DeliveryKind.GOODBYE, now
+    ):
+        return Done(effect=Effect.NOTHING, reason=_ANSWERED)
     owed = Owed(DeliveryKind.GOODBYE, subscribed.id, subscribed.edition_id, reader.domain)
     automatic.queue(session, owed, now)
     return Done(
         effect=Effect.REQUESTED, reason="the reader asked to leave, and is asked whether it was they", queued=True
     )
+
+
+def ask_for_ways(
+    session: Session, to: Ours, author: Address, address_hash: str, window: timedelta, now: datetime
+) -> Done:
+    """A mail goes out with the addresses at which everything is changed, also to who has left. Who is not known here
+    hears nothing. Raises Unclear."""
+    found = _read_by(session, _called(session, to.publication), address_hash)
+    if found is None or found[1].id is None:
+        return Done(effect=Effect.NOTHING, reason="it asks for the ways by mail, but the address is not known here")
+    return preferences.act(session, Command.PREFERENCES, "", found[1].id, now)
+
+
+def _called(session: Session, slug: str) -> Publication:
+    publication = session.exec(select(Publication).where(Publication.slug == slug)).one_or_none()
+    if publication is None:
+        raise Unclear("it is about a publication that there is not")
+    return publication
+
+
+def _read_by(session: Session, publication: Publication, address_hash: str) -> tuple[Subscriber, Subscription] | None:
+    """Who has this address, locked, and a subscription of theirs: the last one that is read, else the last one."""
+    reader = session.exec(
+        select(Subscriber).where(Subscriber.address_hash == address_hash).with_for_update()
+    ).one_or_none()
+    if reader is None:
+        return None
+    of_reader = (
+        select(Subscription)
+        .join(Edition, col(Edition.id) == col(Subscription.edition_id))
+        .where(Subscription.subscriber_id == reader.id, Edition.publication_id == publication.id)
+        .order_by((col(Subscription.status) == SubscriptionStatus.CONFIRMED).desc(), col(Subscription.id).desc())
+    )
+    subscription = session.exec(of_reader.limit(1)).first()
+    return (reader, subscription) if subscription else None
 
 
 def _was_answered(session: Session, address_hash: str, window: timedelta, now: datetime) -> bool:

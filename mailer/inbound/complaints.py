@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlmodel import Session, select
 
 from mailer.delivery.ledger import returning
-from mailer.inbound.addresses import Use, tokens_in
+from mailer.inbound.addresses import tokens_in
 from mailer.inbound.done import Done
 from mailer.inbound.incoming import Effect, Incoming
 from mailer.inbound.mime import Message
@@ -28,8 +28,7 @@ def tokens(message: Message, mail_domain: str) -> Iterator[tuple[Purpose, str]]:
     if message.returned:
         header += "\n" + "\n".join(f"{name}: {value}" for name, value in message.returned.fields.items())
     fields = "\n".join(part.text() for part in message.of_type("message/feedback-report"))
-    for use, token in tokens_in(f"{fields}\n{header}", mail_domain):
-        yield (Purpose.RETURN_PATH if use is Use.RETURN_PATH else Purpose.UNSUBSCRIBE), token
+    yield from tokens_in(f"{fields}\n{header}", mail_domain)
     message_id = rf"^Message-ID[ \t]*:\s*<([0-9a-f]{{32}})@{re.escape(mail_domain)}>"
     for found in re.finditer(message_id, header, re.MULTILINE | re.IGNORECASE):
         yield Purpose.MESSAGE_ID, found.group(1).lower()

@@ -1,5 +1,6 @@
 """What acting on an incoming mail comes to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailer.inbound.incoming import Effect, Recipient
@@ -14,6 +15,7 @@ class Done:
     delivery_id: int | None = None
     verdict: Recipient | None = None  #: what the report says of the delivery
     queued: bool = False  #: a mail is due for it
+    erased: Sequence[str] = ()  #: addresses whose mail in the quarantine is to go as well
 
 
 class Unclear(Exception):

@@ -6,7 +6,7 @@ the operator. The same mail again has no effect.
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
+from mailer import erasure
 from mailer.clock import Clock
 from mailer.database import Database, DatabaseError
 from mailer.delivery import launch
@@ -51,6 +52,7 @@ class Taken:
     delivery_id: int | None = None  #: what it is about
     waits: bool = False  #: for a person to read it: it is in the quarantine, now or since the same mail came before
     number: int | None = None  #: of the arrival, also where the same mail came before
+    erased: Sequence[str] = ()  #: addresses of a reader who is gone
 
 
 class Effects:
@@ -131,6 +133,8 @@ class Effects:
         except Exception as error:
             log.error("a mail that came in could not be acted on: %s", where(error), extra={"action": "inbound-defect"})
             taken = self._transact(found, number, unclear="a defect of ours: see the log")
+        if taken.erased:
+            erasure.discard_mail(self._database, taken.erased)
         if taken.arrival_id is not None:
             level = logging.WARNING if found.letter.flaw else logging.INFO
             what = "event" if found.event else "mail"
@@ -174,6 +178,7 @@ class Effects:
                 number=arrival.id,
                 delivery_id=done.delivery_id,
                 queued=done.queued,
+                erased=done.erased,
                 waits=done.effect is Effect.QUARANTINED,
             )
 

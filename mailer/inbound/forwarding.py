@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from mailer.delivery.states import DeliveryStatus
-from mailer.inbound.addresses import Ours, Use
+from mailer.inbound.addresses import PURPOSES, Ours
 from mailer.inbound.mime import Message
 from mailer.rendering.words import Words, words
 from mailer.subscribers.address import Address, AddressError, parse
@@ -191,7 +191,7 @@ def about(session: Session, to: Ours | None, tokens: Tokens, now: datetime) -> P
 
 
 def _named(session: Session, to: Ours, tokens: Tokens, now: datetime) -> Publication | None:
-    purpose = {Use.CONFIRM: Purpose.CONFIRM, Use.LEAVE: Purpose.UNSUBSCRIBE}.get(to.use, Purpose.RETURN_PATH)
+    purpose = PURPOSES[to.command] if to.command else Purpose.RETURN_PATH
     try:
         row_id = tokens.read(purpose, to.token, now=now)
     except TokenExpired as late:
@@ -203,7 +203,7 @@ def _named(session: Session, to: Ours, tokens: Tokens, now: datetime) -> Publica
         found = found.join(Delivery, col(Delivery.edition_id) == col(Edition.id)).where(Delivery.id == row_id)
     else:
         found = found.join(Subscription, col(Subscription.edition_id) == col(Edition.id))
-        if purpose is Purpose.CONFIRM:
+        if purpose in (Purpose.CONFIRM, Purpose.MOVE, Purpose.MOVE_BACK):
             found = found.join(Consent, col(Consent.subscription_id) == col(Subscription.id)).where(
                 Consent.id == row_id
             )

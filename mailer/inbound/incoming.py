@@ -43,7 +43,9 @@ class Effect(enum.StrEnum):
     LIFTED = "lifted"  #: a complaint was taken back
     LEFT = "left"
     CONFIRMED = "confirmed"
-    REQUESTED = "requested"  #: a mail asks whether it was the reader who wants to subscribe, or to leave
+    REQUESTED = "requested"  #: a mail answers: asks whether it was the reader who wrote, or brings what was asked for
+    CHANGED = "changed"  #: the reader's editions, language, pause or address
+    ERASED = "erased"
     QUARANTINED = "quarantined"  #: it waits for the operator
 
 

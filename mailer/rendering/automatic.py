@@ -5,7 +5,8 @@ import dataclasses
 from mailer.rendering.body import About, Body, Letterhead
 from mailer.rendering.letters import LETTERS, Letter
 from mailer.rendering.page import page
-from mailer.rendering.text import footer, joined, labelled, underlined, wrapped
+from mailer.rendering.text import by_mail, footer, joined, labelled, underlined, wrapped
+from mailer.rendering.ways import introduction
 from mailer.rendering.words import Words, in_language, words
 
 
@@ -15,6 +16,7 @@ def render_automatic(kind: str, language: str, letterhead: Letterhead, about: Ab
     letter = LETTERS[kind](spoken, about)
     values = dataclasses.asdict(letter) | {
         "name": in_language(letterhead.names, language),
+        "if_blocked": introduction(spoken),
         "naked": spoken.gettext("If the button does not work, copy this link into your browser:"),
     }
     html = page("email/automatic.html", spoken, letterhead, values)
@@ -33,6 +35,7 @@ def _text(words: Words, letterhead: Letterhead, letter: Letter) -> str:
             *map(wrapped, letter.before),
             labelled(letter.announced, letter.url),
             *map(wrapped, letter.after),
+            *by_mail(words, letter.ways),
             *footer(words, letterhead, [labelled(label, url) for label, url in ways.items() if url]),
         ]
     )

@@ -4,11 +4,14 @@ Nothing that a stranger typed stands in them. Kinds are the values of tables.Del
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mailer.rendering.body import About
-from mailer.rendering.question import question
+from mailer.links import Command
+from mailer.rendering import ways
+from mailer.rendering.body import About, Choices, Tokens
+from mailer.rendering.question import moving, question
 from mailer.rendering.words import Words, in_language
+from mailer.rendering.words import words as in_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,7 @@ class Letter:
     after: Sequence[str]
     preferences: str | None = None  #: link below it, where there is something to change
     unsubscribe: str | None = None  #: likewise, to leave
-    write_to: str | None = None  #: an address in a paragraph, to be written to
+    ways: Mapping[str, str] = field(default_factory=dict)  #: what an empty letter does -> the address to write it to
 
 
 def confirmation(words: Words, about: About) -> Letter:
@@ -38,7 +41,7 @@ def confirmation(words: Words, about: About) -> Letter:
         url=about.act,
         announced=words.gettext("To confirm, open this link:"),
         after=[
-            *(reply if about.by_reply else []),
+            *(reply if about.by_mail else []),
             validity(words, about.valid_hours),
             words.gettext("If this was not you, do nothing: without confirmation you get no more letters from us."),
         ],
@@ -64,11 +67,10 @@ def welcome(words: Words, about: About) -> Letter:
         after=[
             words.gettext("You can leave whenever you like: the link is below, and in every issue."),
             words.gettext("Another edition, another address, a pause: the link for that is below as well."),
-            *_leaving_by_mail(words, about),
         ],
         preferences=about.preferences,
         unsubscribe=about.unsubscribe,
-        write_to=about.leave_address,
+        ways=_leaving_and_the_rest(words, about.by_mail) if about.by_mail else {},
     )
 
 
@@ -90,7 +92,7 @@ def goodbye(words: Words, about: About) -> Letter:
         url=about.unsubscribe,
         announced=words.gettext("To unsubscribe, open this link:"),
         after=[
-            *(reply if about.by_reply else []),
+            *(reply if about.by_mail else []),
             words.gettext("If this was not you, do nothing: everything stays as it is."),
         ],
     )
@@ -114,7 +116,7 @@ def warning(words: Words, about: About) -> Letter:
         url=about.act,
         announced=words.gettext("To keep your subscription, open this link:"),
         after=[
-            *(reply if about.by_reply else []),
+            *(reply if about.by_mail else []),
             words.gettext(
                 "If this letter reached you without trouble, you need not do anything."
                 " If the next ones come back as well, we stop writing to you until you subscribe again."
@@ -126,21 +128,16 @@ def warning(words: Words, about: About) -> Letter:
 
 def new_address(words: Words, about: About) -> Letter:
     """Asks, at the address that a reader wants to move to, whether it is the reader's."""
-    name = _name(words, about)
+    reply = [words.gettext("If the page does not open, simply reply to this letter: that confirms as well.")]
     return Letter(
-        subject=words.gettext("Confirm your new address: {name}", name=name),
+        subject=words.gettext("Confirm your new address: {name}", name=_name(words, about)),
         heading=words.gettext("Is this your new address?"),
-        before=[
-            words.gettext(
-                "Someone who reads “{name}” at another address, we hope it was you, asked us to send it to this one"
-                " from now on.",
-                name=name,
-            ),
-        ],
+        before=[moving(words.language, about.names)],
         button=words.gettext("Confirm the new address"),
         url=about.act,
         announced=words.gettext("To confirm, open this link:"),
         after=[
+            *(reply if about.by_mail else []),
             validity(words, about.valid_hours),
             words.gettext("If this was not you, do nothing: without confirmation nothing changes."),
         ],
@@ -165,6 +162,7 @@ def old_address(words: Words, about: About) -> Letter:
         url=about.act,
         announced=words.gettext("To take it back, open this link:"),
         after=[validity(words, about.valid_hours)],
+        ways={ways.take_back(words): about.by_mail.answer(Command.MOVE_BACK)} if about.by_mail else {},
     )
 
 
@@ -188,7 +186,71 @@ def my_data(words: Words, about: About) -> Letter:
             words.gettext("Please do not forward this letter: whoever has the link sees your data and can erase it."),
             words.gettext("If this was not you, do nothing: only you got this link, and nothing changes."),
         ],
+        ways=_data_and_erasure(words, about.by_mail) if about.by_mail else {},
     )
+
+
+def my_data_file(words: Words, about: About) -> Letter:
+    """Goes with everything that is held about the reader."""
+    front = words.gettext("To the front page")
+    return Letter(
+        subject=words.gettext("Your data: {name}", name=_name(words, about)),
+        heading=words.gettext("What we hold about you"),
+        before=[
+            words.gettext("All that we hold about you is in the file that goes along. You asked for it by mail."),
+        ],
+        button=front,
+        url=about.front,
+        announced=front,
+        after=[],
+    )
+
+
+def preferences(words: Words, about: About) -> Letter:
+    """Says how the reader stands, and at which addresses that is changed by a letter."""
+    choices = about.choices or Choices()
+    return Letter(
+        subject=words.gettext("Your subscription: {name}", name=_name(words, about)),
+        heading=words.gettext("Your subscription"),
+        before=_standing(words, choices),
+        button=words.gettext("Change edition, address or pause"),
+        url=about.preferences,
+        announced=words.gettext("Change edition, address or pause"),
+        after=[
+            words.gettext("Please do not forward this letter: whoever has it can change your subscription."),
+        ],
+        ways=_changes(words, choices, about.by_mail) if about.by_mail else {},
+    )
+
+
+def _standing(words: Words, choices: Choices) -> list[str]:
+    if not choices.read:
+        return [words.gettext("No letters of ours come to this address.")]
+    said = [words.gettext("You get: {editions}.", editions=", ".join(choices.read))]
+    if choices.paused_until:
+        day = words.day(choices.paused_until)
+        said.append(words.gettext("No issue before {day}. What comes out until then is not sent later.", day=day))
+    return said
+
+
+def _changes(words: Words, choices: Choices, by_mail: Tokens) -> dict[str, str]:
+    """What is possible as things stand, in the order of the page."""
+    change = by_mail.change
+    found = dict[str, str]()
+    if choices.may_undo:
+        found[ways.undo(words)] = change(Command.UNDO)
+    if choices.read:
+        found |= {ways.add(words, label): change(Command.ADD, code) for code, label in choices.add.items()}
+        found |= {ways.drop(words, label): change(Command.DROP, code) for code, label in choices.drop.items()}
+        found |= {ways.pause(words, weeks): change(Command.PAUSE, weeks) for weeks in choices.pauses}
+        if choices.paused_until:
+            found[ways.resume(words)] = change(Command.RESUME)
+        found[ways.new_address(words)] = change(Command.NEW_ADDRESS)
+        found |= {ways.speak(in_words(language)): change(Command.LANGUAGE, language) for language in choices.languages}
+    found[ways.my_data(words)] = change(Command.MY_DATA)
+    if choices.read:
+        found[ways.leave(words)] = by_mail.leave()
+    return found
 
 
 LETTERS: Mapping[str, Callable[[Words, About], Letter]] = {
@@ -199,6 +261,8 @@ LETTERS: Mapping[str, Callable[[Words, About], Letter]] = {
     "new-address": new_address,
     "old-address": old_address,
     "my-data": my_data,
+    "my-data-file": my_data_file,
+    "preferences": preferences,
 }
 """Each kind of automatic mail and what writes it."""
 
@@ -214,12 +278,9 @@ def _name(words: Words, about: About) -> str:
     return in_language(about.names, words.language)
 
 
-def _leaving_by_mail(words: Words, about: About) -> list[str]:
-    if about.leave_address is None:
-        return []
-    return [
-        words.gettext(
-            "If our site does not open, an empty letter to this address unsubscribes you: {address}",
-            address=about.leave_address,
-        )
-    ]
+def _leaving_and_the_rest(words: Words, by_mail: Tokens) -> dict[str, str]:
+    return {ways.leave(words): by_mail.leave(), ways.everything_else(words): by_mail.change(Command.PREFERENCES)}
+
+
+def _data_and_erasure(words: Words, by_mail: Tokens) -> dict[str, str]:
+    return {ways.data(words): by_mail.answer(Command.DATA), ways.erase(words): by_mail.answer(Command.ERASE)}

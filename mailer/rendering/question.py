@@ -1,4 +1,4 @@
-"""The question that a confirmation asks: what a reader saw who replies to it. Apart from the rest, which loads much."""
+"""The questions that letters ask: what a reader saw who replies to them. Apart from the rest, which loads much."""
 
 from collections.abc import Mapping
 
@@ -15,3 +15,12 @@ def question(language: str, names: Mapping[str, str], edition_label: str) -> lis
         ),
         spoken.gettext("Edition: {edition}. It comes once a week.", edition=edition_label),
     ]
+
+
+def moving(language: str, names: Mapping[str, str]) -> str:
+    """What the letter to a new address asks."""
+    return words(language).gettext(
+        "Someone who reads “{name}” at another address, we hope it was you, asked us to send it to this one"
+        " from now on.",
+        name=in_language(names, language),
+    )

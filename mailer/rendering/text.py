@@ -1,12 +1,13 @@
 """The plain text of a mail, from the same parsed source as its HTML: wrapped for reading, links kept whole."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mailer.issues.source import Commentary, Section, TranslationSource
 from mailer.issues.verdict import Verdict
 from mailer.rendering.body import Letterhead, Links
 from mailer.rendering.prose import WIDTH, Notes, paragraphs
+from mailer.rendering.ways import everything_else, introduction
 from mailer.rendering.words import Words, in_language
 
 
@@ -28,11 +29,19 @@ def issue_text(parts: Sequence[tuple[Words, TranslationSource]], letterhead: Let
         ways.append(labelled(words.gettext("All issues"), in_language(links.archive, words.language)))
     ways.append(labelled(words.gettext("Change edition, address or pause"), links.preferences))
     ways.append(labelled(words.gettext("Unsubscribe"), links.unsubscribe))
-    if links.leave_address and links.subscribe_address:
-        ways.append(wrapped(words.gettext("If our site does not open, an empty letter does the same:")))
-        ways.append(labelled(words.gettext("Unsubscribe by mail"), links.leave_address))
-        ways.append(labelled(words.gettext("Subscribe by mail"), links.subscribe_address))
+    letters = {
+        words.gettext("Unsubscribe by mail"): links.leave_address,
+        words.gettext("Subscribe by mail"): links.subscribe_address,
+        everything_else(words): links.ways_address,
+    }
+    ways += by_mail(words, {label: address for label, address in letters.items() if address})
     return joined([*made, *footer(words, letterhead, [wrapped(reason), *ways])])
+
+
+def by_mail(words: Words, ways: Mapping[str, str]) -> list[str]:
+    """What an empty letter does, each with the address to write it to."""
+    said = [wrapped(introduction(words))] if ways else []
+    return said + [labelled(label, address) for label, address in ways.items()]
 
 
 def joined(made: Sequence[str]) -> str:

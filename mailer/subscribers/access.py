@@ -14,10 +14,18 @@ from mailer.subscribers.suppression import is_suppressed
 from mailer.tables import DeliveryKind
 
 
-def ask(session: Session, subscription_id: int, *, window: timedelta, now: datetime) -> Owed | None:
+def ask(
+    session: Session,
+    subscription_id: int,
+    kind: DeliveryKind = DeliveryKind.MY_DATA,
+    *,
+    window: timedelta,
+    now: datetime,
+) -> Owed | None:
     """Somebody with a link that names this subscription wants it, whatever became of the subscription.
 
-    None where nobody is known any more, to a suppressed address, and within `window` of the last such letter.
+    `kind`: MY_DATA for the letter with the link, MY_DATA_FILE for all of it. None where nobody is known any more, to a
+    suppressed address, and within `window` of the last such letter.
     """
     row = row_of(session, subscription_id, lock=True)
     if row is None:
@@ -25,6 +33,6 @@ def ask(session: Session, subscription_id: int, *, window: timedelta, now: datet
     subscription, subscriber = row
     if is_suppressed(session, subscriber.address_hash, publication_of(session, subscription)):
         return None
-    if was_written_to(session, subscription.subscriber_id, since=now - window, now=now, kinds=(DeliveryKind.MY_DATA,)):
+    if was_written_to(session, subscription.subscriber_id, since=now - window, now=now, kinds=(kind,)):
         return None
-    return Owed(DeliveryKind.MY_DATA, subscription_id, subscription.edition_id, subscriber.domain)
+    return Owed(kind, subscription_id, subscription.edition_id, subscriber.domain)

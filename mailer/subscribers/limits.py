@@ -27,6 +27,7 @@ class Measure(enum.StrEnum):
     DOMAIN = "domain"  #: those for addresses of one receiving domain
     MAILED = "mailed"  #: the same by mail: who fills the form's limit leaves this road open
     ADDRESS = "address"  #: those for one mailbox, whatever tag stands behind its name
+    AUTHOR = "author"  #: the same by mail, apart for the same reason
     PROOF = "proof"  #: uses of one proof of work, which counts once
     PROOF_FOR = "proof for"  #: those for one mailbox: who presses twice is told the same twice
 
@@ -38,6 +39,7 @@ WINDOWS = {
     Measure.DOMAIN: _HOUR,
     Measure.MAILED: _HOUR,
     Measure.ADDRESS: _DAY,
+    Measure.AUTHOR: _DAY,
 }
 
 _FOR_GOOD = frozenset({Measure.PROOF, Measure.PROOF_FOR})

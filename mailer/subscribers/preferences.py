@@ -7,7 +7,8 @@ the Subscriber and never commit, as those of `subscription` do.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
@@ -99,6 +100,18 @@ def choose(
         subscription.language = language
     session.flush()
     return Chosen(added=added, left=left, language=language if changed else None)
+
+
+WEEKS = (2, 4, 8)
+"""The pauses that are offered."""
+
+
+def after_weeks(weeks: int, zone: ZoneInfo, now: datetime) -> datetime:
+    """The end of a pause of so many weeks: the beginning of the day on the publication's clock. Raises ValueError for a
+    pause that is not offered."""
+    if weeks not in WEEKS:
+        raise ValueError(weeks)
+    return datetime.combine(now.astimezone(zone).date() + timedelta(weeks=weeks), time(), zone).astimezone(UTC)
 
 
 def leave_everything(

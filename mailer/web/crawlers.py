@@ -32,7 +32,7 @@ class Page:
 @router.api_route("/robots.txt", methods=READ)
 def robots(site: TheSite) -> Response:
     """Everything that is for everybody may be read."""
-    closed = sorted(links.RESERVED - OPEN)
+    closed = sorted(links.PATHS - OPEN)
     rules = [line for name in closed for line in (f"Disallow: /{name}/", f"Disallow: /{name}$")]
     text = "\n".join(["User-agent: *", *rules, "", f"Sitemap: {site.app.link_host}/sitemap.xml", ""])
     return PlainTextResponse(text, headers={"Cache-Control": KEPT_FOR_A_MINUTE})

@@ -1,11 +1,9 @@
 """The two links of a change of address: one confirms it at the new address, one takes it back at the old one."""
 
-from datetime import datetime
-
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
-from mailer.delivery import automatic, ledger
+from mailer.delivery import automatic
 from mailer.rendering.words import words
 from mailer.subscribers import moving
 from mailer.subscribers.moving import Move, Moved
@@ -46,7 +44,7 @@ def move(request: Request, link: TheMailedLink) -> Response:
             network=reader_network(request, app.settings.trusted_proxies),
             now=app.clock(),
         )
-        _follow(session, moved, app.clock())
+        automatic.follow(session, moved, app.clock())
         standing = _standing(session, moved)
     return _moved(link, moved, standing)
 
@@ -78,7 +76,7 @@ def move_back(request: Request, link: TheMailedLink) -> Response:
             network=reader_network(request, app.settings.trusted_proxies),
             now=app.clock(),
         )
-        _follow(session, moved, app.clock())
+        automatic.follow(session, moved, app.clock())
         standing = _standing(session, moved)
     return _moved_back(link, moved, standing)
 
@@ -86,12 +84,6 @@ def move_back(request: Request, link: TheMailedLink) -> Response:
 def _standing(session: Session, moved: Moved) -> Standing | None:
     subscription = moved.subscription
     return of_subscription_id(session, subscription.id) if subscription and subscription.id else None
-
-
-def _follow(session: Session, moved: Moved, now: datetime) -> None:
-    """An issue that is going out at this moment is not lost over it."""
-    ledger.follow(session, moved.pairs, moved.domain)
-    automatic.queue(session, moved.owed, now)
 
 
 def _moved(link: MailedLink, moved: Moved, standing: Standing | None) -> Response:

@@ -4,7 +4,6 @@ Only a link that was mailed for it opens it (docs/decisions/0017-consent-chain.m
 forwarded.
 """
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -140,7 +139,7 @@ def download(link: TheMailedLink) -> Response:
         _, subscriber = _reader(session, link)
         held = _held(session, link, subscriber)
     return Response(
-        json.dumps(held, ensure_ascii=False, indent=2, default=lambda each: each.isoformat()) + "\n",
+        holdings.as_json(held),
         media_type="application/json; charset=utf-8",
         headers={
             "Cache-Control": NEVER_KEPT,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from babel import Locale
 from fastapi import APIRouter, Request, Response
@@ -29,7 +30,6 @@ from mailer.web.place import Standing, every_edition, of_subscription_id
 router = APIRouter()
 
 SOURCE = "preferences"
-WEEKS = (2, 4, 8)
 LONGEST_PAUSE = timedelta(days=365)
 
 
@@ -156,7 +156,7 @@ def _until(act: Act) -> datetime | None:
     try:
         days = [date.fromisoformat(typed)] if typed else []
         if checked not in ("", "date"):
-            days.append(_in_weeks(today, int(checked)))
+            days.append(_after_weeks(int(checked), zone, act.now))
     except ValueError:
         return None
     if not days or not all(today < day <= today + LONGEST_PAUSE for day in days):
@@ -164,10 +164,8 @@ def _until(act: Act) -> datetime | None:
     return datetime.combine(max(days), time(), zone).astimezone(UTC)
 
 
-def _in_weeks(today: date, weeks: int) -> date:
-    if weeks not in WEEKS:
-        raise ValueError(weeks)
-    return today + timedelta(weeks=weeks)
+def _after_weeks(weeks: int, zone: ZoneInfo, now: datetime) -> date:
+    return preferences.after_weeks(weeks, zone, now).astimezone(zone).date()
 
 
 def _move(act: Act) -> Said:
@@ -280,7 +278,7 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
         editions=shown,
         read=frozenset(each.edition_id for each in reader.read),
         twice=[_twice(language, each, editions) for each, editions in overlaps(shown)],
-        pauses=[Pause(weeks=weeks, until=_in_weeks(today, weeks)) for weeks in WEEKS],
+        pauses=[Pause(weeks=weeks, until=_after_weeks(weeks, place.zone, now)) for weeks in preferences.WEEKS],
         first_day=today + timedelta(days=1),
         last_day=today + LONGEST_PAUSE,
         paused_until=paused_until.astimezone(place.zone).date() if paused_until and is_paused else None,

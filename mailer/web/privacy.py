@@ -27,6 +27,7 @@ def show(publication: str, language: str, site: TheSite) -> Response:
         settings=settings,
         networks=[(each, network.truncated(each)) for each in EXAMPLES],
         relayed=_is_relayed(settings),
+        ways=links.preferences_by_mail(at.slug, settings.mail_domain) if settings.takes_mail else None,
     )
 
 

@@ -491,6 +491,9 @@ def upgrade() -> None:
                 "warning",
                 "new-address",
                 "old-address",
+                "my-data",
+                "my-data-file",
+                "preferences",
                 "test",
                 name="kind",
                 native_enum=False,
@@ -532,7 +535,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "kind = 'issue' OR kind = 'confirmation' OR kind = 'welcome' OR kind = 'goodbye' OR "
             "kind = 'forward' OR kind = 'warning' OR kind = 'new-address' OR kind = 'old-address' OR "
-            "kind = 'my-data' OR kind = 'test'",
+            "kind = 'my-data' OR kind = 'my-data-file' OR kind = 'preferences' OR kind = 'test'",
             name=op.f("ck_delivery_kind"),
         ),
         sa.CheckConstraint(
@@ -652,6 +655,8 @@ def upgrade() -> None:
                 "left",
                 "confirmed",
                 "requested",
+                "changed",
+                "erased",
                 "quarantined",
                 name="effect",
                 native_enum=False,

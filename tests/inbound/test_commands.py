@@ -6,12 +6,13 @@ from datetime import timedelta
 import pytest
 from sqlmodel import col, select
 
+from mailer import holdings
 from mailer.app import App
 from mailer.delivery import automatic
 from mailer.delivery.composer import Composer
 from mailer.delivery.ledger import claim
 from mailer.delivery.session import Envelope
-from mailer.inbound import commands, quarantine
+from mailer.inbound import commands, preferences, quarantine
 from mailer.inbound.incoming import Effect
 from mailer.rendering.decoded import parse as parse_mail
 from mailer.rendering.decoded import part
@@ -226,7 +227,7 @@ def asked(app: App, publication: Publication) -> int:
 
 def automatic_mail(app: App, worker_id: int) -> bytes:
     """The only mail that is due, as it goes out."""
-    composer = Composer(app.settings, app.tokens)
+    composer = Composer(app.settings, app.tokens, held=holdings.file_of)
     with app.database.write() as session:
         ready = composer.load(session, claim(session, worker_id=worker_id, relay="r", limit=1, now=app.clock()))
     ((_, envelope),) = composer.envelopes(ready)
@@ -399,22 +400,29 @@ def test_a_mailbox_is_answered_so_often_a_day_whatever_tag_stands_behind_its_nam
 
 
 @pytest.mark.usefixtures("published")
-def test_what_the_form_counted_for_a_mailbox_counts_by_mail(inbound: Inbound) -> None:
+def test_who_uses_up_the_forms_limit_for_a_mailbox_closes_no_way_by_mail(
+    inbound: Inbound, subscribe: Subscribe
+) -> None:
     settings, key = inbound.app.settings, inbound.app.settings.address_key.get_secret_value()
+    known_reader(inbound, subscribe, "other@far.example")
     with inbound.app.database.write() as session:
-        for _ in range(settings.requests_per_address):
-            limits.count(session, {Measure.ADDRESS: mailbox(parse(READER))}, key, inbound.app.clock())
-    assert inbound.take(by_hand(), SUBSCRIBE, READER).effect is Effect.NOTHING
-    assert queued(inbound) == []
+        for mail_address in (READER, "other@far.example"):
+            for _ in range(settings.requests_per_address + 1):
+                limits.count(session, {Measure.ADDRESS: mailbox(parse(mail_address))}, key, inbound.app.clock())
+    assert inbound.take(by_hand(), SUBSCRIBE, READER).effect is Effect.REQUESTED
+    assert inbound.take(by_hand(sender="other@far.example"), GOODBYE, "other@far.example").effect is Effect.REQUESTED
+    assert queued(inbound) == [DeliveryKind.CONFIRMATION, DeliveryKind.GOODBYE]
 
 
-def test_asking_to_leave_counts_for_the_mailbox_too(inbound: Inbound, subscribe: Subscribe, clock: HandedClock) -> None:
+def test_a_reader_is_asked_so_often_a_day_whether_they_want_to_leave(
+    inbound: Inbound, subscribe: Subscribe, clock: HandedClock
+) -> None:
     known_reader(inbound, subscribe, READER)
-    most, effects = inbound.app.settings.requests_per_address, []
-    for number in range(most + 1):
+    most, effects = max(preferences.ANSWERS.values()), []
+    for number in range(most + 2):
         effects.append(inbound.take(by_hand(f"{number}"), GOODBYE, READER).effect)
         clock.pass_(minutes=30)
-    assert effects == [Effect.REQUESTED] * most + [Effect.NOTHING]
+    assert effects == [Effect.REQUESTED] * most + [Effect.NOTHING] * 2
     assert queued(inbound) == [DeliveryKind.GOODBYE] * most
 
 

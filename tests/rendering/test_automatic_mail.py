@@ -4,15 +4,17 @@ import dataclasses
 import html
 import re
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailer.rendering.automatic import render_automatic
-from mailer.rendering.body import About, Body, Letterhead
+from mailer.rendering.body import About, Body, Choices, Letterhead, Tokens
 from mailer.rendering.letters import LETTERS
 from mailer.rendering.words import available
+from mailer.tokens import WIDTH
 
 TOKEN = "abcdefghijklmnopqrstuvwxyz"
 CONFIRM = f"https://news.example.org/c/{TOKEN}"
@@ -38,8 +40,24 @@ def about(confirm: str = CONFIRM, valid_hours: int = 72) -> About:
         front=FRONT,
         archive=ARCHIVE,
         valid_hours=valid_hours,
-        by_reply=False,
     )
+
+
+def heard() -> About:
+    """Where mail is read, with all that can be changed."""
+    tokens = Tokens(
+        mail_domain="bounces.example.org", unsubscribe="1" * WIDTH, preferences="2" * WIDTH, act="3" * WIDTH
+    )
+    choices = Choices(
+        read=["BE/RU", "PL"],
+        add={"en": "EN"},
+        drop={"be-ru": "BE/RU", "pl": "PL"},
+        languages=["en", "ru"],
+        pauses=(2, 4, 8),
+        paused_until=date(2017, 5, 22),
+        may_undo=True,
+    )
+    return dataclasses.replace(about(), by_mail=tokens, choices=choices)
 
 
 def confirmation(language: str, url: str = CONFIRM, valid_hours: int = 72) -> Body:
@@ -78,7 +96,9 @@ def test_every_mail_names_publication_edition_editors_and_address(language: str)
         for form in (body.html, body.text):
             for said in (LETTERHEAD.names[language], "editors@example.org", "12 Example Street, Vilnius"):
                 assert said in form
-            assert ("BE/RU" in form) is (kind not in ("new-address", "old-address", "my-data")), "may be about several"
+            assert ("BE/RU" in form) is (
+                kind not in ("new-address", "old-address", "my-data", "my-data-file", "preferences")
+            ), "may be about several"
 
 
 @pytest.mark.parametrize(
@@ -136,15 +156,32 @@ def test_the_same_mail_gives_the_same_bytes() -> None:
     assert welcome("be") == welcome("be")
 
 
-@pytest.mark.parametrize("language", ["en", "be", "ru"])
-def test_a_welcome_shows_where_to_leave_by_mail_only_where_mail_is_read(language: str) -> None:
-    address = "leave+0123456789abcdef0123456789abcdef@bounces.example.org"
-    silent = render_automatic("welcome", language, LETTERHEAD, about())
-    heard = render_automatic("welcome", language, LETTERHEAD, dataclasses.replace(about(), leave_address=address))
-    for form in ("html", "text"):
-        assert address in getattr(heard, form)
-        assert "leave+" not in getattr(silent, form)
-    assert f'href="mailto:{address}"' in heard.html
+@pytest.mark.parametrize("language", available())
+@pytest.mark.parametrize(
+    ("kind", "addresses"),
+    [
+        ("welcome", "leave+1 preferences+2"),
+        ("old-address", "move-back+3"),
+        ("my-data", "data+3 erase+3"),
+        (
+            "preferences",
+            "undo+2 add-en+2 drop-be-ru+2 drop-pl+2 pause-2+2 pause-4+2 pause-8+2 resume+2 new-address+2"
+            " language-en+2 language-ru+2 my-data+2 leave+1",
+        ),
+    ],
+)
+def test_a_letter_shows_what_can_be_done_by_mail_only_where_mail_is_read(
+    language: str, kind: str, addresses: str
+) -> None:
+    silent = render_automatic(kind, language, LETTERHEAD, about())
+    body = render_automatic(kind, language, LETTERHEAD, heard())
+    for form in (silent.html, silent.text):
+        assert "@bounces.example.org" not in form
+    every = [f"{each}{each[-1] * (WIDTH - 1)}@bounces.example.org" for each in addresses.split()]
+    assert re.findall(r"^\S+@bounces\.example\.org$", body.text, re.MULTILINE) == every
+    assert re.findall(r'href="mailto:(\S+@bounces\.example\.org)"', body.html) == every
+    assert all(f"<br>\n{each}</p>" in body.html for each in every), "shown, to be typed"
+    assert all(len(each.partition("@")[0]) <= 64 for each in every)
 
 
 @pytest.mark.parametrize("language", available())

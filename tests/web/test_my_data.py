@@ -132,7 +132,7 @@ def test_the_letter_carries_the_link(
     app: App, client: TestClient, ledger: Ledger, path: str, worker_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(composer, "apart", lambda work, *values: render_automatic(*values))
-    made = composer.Composer(app.settings, app.tokens)
+    made = composer.Composer(app.settings, app.tokens, held=holdings.file_of)
     with app.database.write() as session:
         claims = deliveries.claim(session, worker_id=worker_id, relay="relay", limit=9, now=app.clock())
         ready = made.load(session, [each for each in claims if each.kind is DeliveryKind.MY_DATA])

@@ -83,3 +83,12 @@ def test_it_names_its_other_languages(client: TestClient) -> None:
     text = client.get("/belarus/en/privacy").text
     assert 'hreflang="be" href="/belarus/be/privacy"' in text
     assert client.get("/belarus/fr/privacy").status_code == 404
+
+
+@pytest.mark.parametrize("language", ["en", "be", "ru"])
+def test_it_shows_where_everything_is_done_by_mail_where_mail_is_read(
+    app: App, publication: Publication, language: str
+) -> None:
+    ways = 'href="mailto:belarus+preferences@bounces.example.org"'
+    assert ways in page(app, language, inbound_listen="127.0.0.1:2424")
+    assert ways not in page(app, language)

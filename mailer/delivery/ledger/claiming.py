@@ -223,6 +223,8 @@ _WANTED = {
     # Told in any case: whoever moved the reader away might else ask in the form for the address that is to be told.
     DeliveryKind.OLD_ADDRESS: {SubscriptionStatus.UNSUBSCRIBED, SubscriptionStatus.PENDING},
     DeliveryKind.MY_DATA: set(SubscriptionStatus),
+    DeliveryKind.MY_DATA_FILE: set(SubscriptionStatus),
+    DeliveryKind.PREFERENCES: set(SubscriptionStatus),
 }
 
 _suppressed = sa.exists().where(

@@ -120,11 +120,13 @@ def ask_to_leave(
 def ask_for_ways(
     session: Session, to: Ours, author: Address, address_hash: str, window: timedelta, now: datetime
 ) -> Done:
-    """A mail goes out with the addresses at which everything is changed, also to who has left. Who is not known here
-    hears nothing. Raises Unclear."""
+    """A mail goes out with the addresses at which everything is changed, also to who has left, at most one in the
+    window. Who is not known here hears nothing. Raises Unclear."""
     found = _read_by(session, _called(session, to.publication), address_hash)
     if found is None or found[1].id is None:
         return Done(effect=Effect.NOTHING, reason="it asks for the ways by mail, but the address is not known here")
+    if _was_answered(session, address_hash, window, now):
+        return Done(effect=Effect.NOTHING, reason=_ANSWERED)
     return preferences.act(session, Command.PREFERENCES, "", found[1].id, now)
 
 

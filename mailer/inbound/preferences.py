@@ -27,7 +27,7 @@ from mailer.tables import Delivery, DeliveryKind, Edition, Publication, Subscrip
 
 SOURCE = "mail"
 
-ANSWERS = {timedelta(hours=1): 4, timedelta(days=1): 12}
+ANSWERS = {timedelta(hours=1): 10, timedelta(days=1): 20}
 """Letters that answer one reader within this time: whoever has a letter of the reader's can ask for them."""
 
 

@@ -146,6 +146,7 @@ def test_without_a_token_it_goes_to_whom_it_is_from_and_to_nobody_who_is_not_kno
     assert post.mails() == []
     assert post.write(ways).effect is Effect.REQUESTED
     assert post.mail(DeliveryKind.PREFERENCES)[0] == READER
+    assert post.write(ways).effect is Effect.NOTHING  # a moment ago
     assert post.write(f"poland+preferences@{DOMAIN}").effect is Effect.QUARANTINED
 
 
@@ -169,15 +170,16 @@ def test_what_no_person_sent_changes_nothing(
 def test_a_reader_is_answered_so_often_an_hour_and_a_day_and_what_they_ask_is_done_all_the_same(
     post: Post, inbound: Inbound, reader: int, way: str, clock: HandedClock
 ) -> None:
-    answered = [post.write(way).queued for _ in range(5)]
-    assert answered == [True] * 4 + [False]
+    hourly, daily = (preferences.ANSWERS[each] for each in (timedelta(hours=1), timedelta(days=1)))
+    answered = [post.write(way).queued for _ in range(hourly + 1)]
+    assert answered == [True] * hourly + [False]
     taken = post.write(way.replace("preferences", "pause-4"))
     assert (taken.effect, taken.queued) == (Effect.CHANGED, False)
     assert inbound.reader(reader).paused_until is not None
     for _ in range(3):
         clock.pass_(hours=1, minutes=1)
-        answered += [post.write(way).queued for _ in range(4)]
-    assert sum(answered) == preferences.ANSWERS[timedelta(days=1)]
+        answered += [post.write(way).queued for _ in range(hourly)]
+    assert sum(answered) == daily
 
 
 def test_a_suppressed_address_is_not_answered(post: Post, inbound: Inbound, reader: int, way: str) -> None:

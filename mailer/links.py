@@ -33,7 +33,7 @@ def front(host: str, publication: str, language: str) -> str:
 
 def in_language(address: str, language: str) -> str:
     """The same page in a language that was picked, where its address names none."""
-    return f"{address}?language={language}"
+    return f"{address}{'&' if '?' in address else '?'}language={language}"
 
 
 def archive(host: str, publication: str, language: str, year: int | None = None) -> str:
@@ -124,7 +124,10 @@ def move_back(host: str, token: str) -> str:
     return f"{host}/b/{token}"
 
 
-PATHS = frozenset({"c", "u", "p", "d", "m", "b", "subscribe", "console", "desk", "api", "static", "health"})
+MAILED = frozenset({"c", "u", "p", "d", "m", "b"})
+"""First path segments of the links out of mails: a token follows."""
+
+PATHS = MAILED | {"subscribe", "console", "desk", "api", "static", "health"}
 """First segments of paths that are not a publication's."""
 
 RESERVED = PATHS | {"bounce"} | set(Command)

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
-from sqlmodel import Session
+from fastapi import APIRouter, Query, Request, Response
+from sqlmodel import Session, col, select
 
 from mailer.subscribers import partings, preferences, subscription
 from mailer.subscribers.preferences import Reader
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.subscribers.subscription import can_restore, goes_on_as, publication_of, readings
-from mailer.tables import Edition, PartingReason, Subscription
+from mailer.tables import Consent, ConsentEvent, Edition, PartingReason, Subscription
 from mailer.tokens import Purpose
 from mailer.web import wording
 from mailer.web.mailed import Act, Answer, MailedLink, TheMailedLink
@@ -23,13 +24,19 @@ FROM_PAGE = "from"
 """The field by which our own page's buttons differ from a mail program's one-click request."""
 
 
+AS_IT_IS = "now"
+"""In the address of the page that says how the subscription stands."""
+
+
 @router.api_route("/u/{token}", methods=READ)
-def ask_to_leave(link: TheMailedLink) -> Response:
-    """One button, and nothing else happens."""
+def ask_to_leave(link: TheMailedLink, shown: Annotated[str, Query(alias=AS_IT_IS)] = "") -> Response:
+    """One button, and nothing else happens. `shown`: how it stands, without a question."""
     with link.site.app.database.read() as session:
         standing = _standing(session, link)
         if standing is None or standing.subscription.status is SubscriptionStatus.UNSUBSCRIBED:
             answer = left_page(session, link, standing)
+        elif shown:
+            answer = _as_it_is(session, link, standing)
         else:
             kept = others(session, standing.subscription)
             answer = partial(link.page, "unsubscribe.html", standing, from_page=FROM_PAGE, others_read=kept)
@@ -110,7 +117,8 @@ def restore(act: Act) -> bool:
 
 
 def _restore(act: Act) -> Answer:
-    return _as_it_is(act, "restored" if restore(act) else "restored before")
+    restore(act)
+    return _as_it_is(act.session, act.link, act.standing)
 
 
 def give_reason(act: Act) -> bool:
@@ -125,20 +133,39 @@ def give_reason(act: Act) -> bool:
 def _give_reason(act: Act) -> Answer:
     if give_reason(act):
         return left_page(act.session, act.link, act.standing, thanks=True)
-    return _as_it_is(act, "no reason kept")
+    return _as_it_is(act.session, act.link, act.standing)
 
 
-def _as_it_is(act: Act, came_to: str) -> Answer:
-    """How this subscription stands: the button may be one of a page that is no longer true."""
-    reader = preferences.reader_of(act.session, act.subscription_id)
-    if reader is None or act.subscription_id not in {each.id for each in reader.read}:
-        return left_page(act.session, act.link, act.standing)
-    return partial(act.link.page, "restored.html", act.standing, came_to=came_to, editions=editions_of(act, reader))
+def is_restored(session: Session, of: Subscription) -> bool:
+    """Whether it is read, and to take leaving back was the last that was done about it."""
+    session.flush()
+    if of.status is not SubscriptionStatus.CONFIRMED:
+        return False
+    acts = select(Consent.event).where(Consent.subscription_id == of.id)
+    return session.exec(acts.order_by(col(Consent.id).desc()).limit(1)).first() is ConsentEvent.RESTORED
 
 
-def editions_of(act: Act, reader: Reader) -> list[Edition]:
+def _as_it_is(session: Session, link: MailedLink, standing: Standing) -> Answer:
+    """How this subscription stands: the button may be one of a page that is no longer true. In the other languages the
+    same, and not the question whether to leave."""
+    subscription = standing.subscription
+    assert subscription.id is not None
+    reader = preferences.reader_of(session, subscription.id)
+    if reader is None or subscription.id not in {each.id for each in reader.read}:
+        return left_page(session, link, standing)
+    return partial(
+        link.page,
+        "restored.html",
+        standing,
+        elsewhere=f"?{AS_IT_IS}=yes",
+        restored=is_restored(session, subscription),
+        editions=editions_of(session, reader),
+    )
+
+
+def editions_of(session: Session, reader: Reader) -> list[Edition]:
     """What the reader gets."""
-    return [act.session.get_one(Edition, each.edition_id) for each in reader.read]
+    return [session.get_one(Edition, each.edition_id) for each in reader.read]
 
 
 _ACTS: dict[str, Callable[[Act], Answer]] = {

@@ -235,7 +235,7 @@ def _confirm_again(request: Request, link: MailedLink, consent_id: int) -> Respo
         raise LinkProblem(link, "erased", None, 410)
     if answer.outcome is Outcome.TOO_MANY:
         return _too_many(link.site, standing.place, link.language(standing), answer)
-    return link.page("check-mailbox.html", standing, minutes=settings.confirmation_window_minutes)
+    return _check_mailbox(link.site, standing.place, link.language(standing))
 
 
 def _confirmation(link: MailedLink, standing: Standing | None) -> str:

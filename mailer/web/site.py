@@ -134,6 +134,15 @@ def _is_answered(request: Request, method: str) -> bool:
     return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
+def _again(request: Request) -> str:
+    """Where what was refused is had again: at its own address, and what cannot be read there, at the front page."""
+    path = request.scope["path"]
+    if request.method in READ:
+        return ""
+    named_by_token = path.count("/") > 1 and path.split("/")[1] in links.MAILED
+    return "" if path == "/subscribe" or named_by_token else f"{HERE}/"
+
+
 def _link_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, LinkProblem)
     return error.response()
@@ -158,7 +167,7 @@ def _refusal(request: Request, status: int) -> Response:
         "refused.html",
         language=spoken[0] if spoken else accepted(request.headers.get("accept-language", "")),
         home=links.in_language(f"{HERE}/", spoken[0]) if spoken else f"{HERE}/",
-        others={each: f"?language={each}" for each in available()} if request.method in READ else {},
+        others={each: links.in_language(_again(request), each) for each in available()},
         status=status,
         refusal=status,
         missing_issue=status == 404 and "/issues" in request.scope["path"],

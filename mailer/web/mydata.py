@@ -54,11 +54,11 @@ def _held(session: Session, link: MailedLink, subscriber: Subscriber) -> dict[st
 
 
 @router.api_route("/p/{token}/data", methods=READ)
-def ask(link: TheMailedLink) -> Response:
-    """One button."""
+def ask(link: TheMailedLink, sent: str = "") -> Response:
+    """One button. `sent`: it was pressed, and this is the answer in another language."""
     with link.site.app.database.read() as session:
         standing = _standing(session, link, Purpose.PREFERENCES)
-    return _asking(link, standing, sent=False)
+    return _asking(link, standing, sent=bool(sent))
 
 
 @router.post("/p/{token}/data")
@@ -92,11 +92,14 @@ def _send(link: MailedLink, purpose: Purpose) -> Response:
 
 def _asking(link: MailedLink, standing: Standing, *, sent: bool) -> Response:
     assert standing.subscription.id is not None
+    app = link.site.app
+    here = links.ask_for_my_data(HERE, app.tokens.make(Purpose.PREFERENCES, standing.subscription.id))
     return link.page(
         "ask-for-my-data.html",
         standing,
+        elsewhere=f"{here}?sent=yes" if sent else "",
         sent=sent,
-        minutes=link.site.app.settings.confirmation_window_minutes,
+        minutes=app.settings.confirmation_window_minutes,
         preferences=link.preferences(standing.subscription.id),
     )
 
@@ -150,8 +153,10 @@ def download(link: TheMailedLink) -> Response:
 
 @router.api_route("/d/{token}/erase", methods=READ)
 def ask_to_erase(link: TheMailedLink) -> Response:
-    """What will go and what stays, and one button."""
+    """What will go and what stays, and one button. Where all has gone, that it has."""
     with link.site.app.database.read() as session:
+        if of_subscription_id(session, link.read(session, Purpose.MY_DATA, of_subscription_id)) is None:
+            return link.page("erased.html", None)
         standing, subscriber = _reader(session, link)
     back = link.onward(links.my_data(HERE, link.token))
     return link.page("erase.html", standing, address=subscriber.address, back=back)
@@ -182,25 +187,41 @@ def _state(words: Words, status: SubscriptionStatus) -> str:
 
 
 def _act(words: Words, event: ConsentEvent, source: str) -> str:
-    """Whoever only changed the address is not told that they left."""
+    """Who did it, as far as the source says: the reader, their mail provider, we, or nobody who is known."""
     taken_back = words.gettext("The change was taken back")
-    moved = {
+    by_link = words.gettext("You unsubscribed by a link in one of our letters")
+    said = {
+        (ConsentEvent.REQUESTED, ""): words.gettext("Somebody asked for the subscription"),
+        (ConsentEvent.REQUESTED, "mail"): words.gettext("Somebody asked for the subscription by mail"),
+        (ConsentEvent.REQUESTED, "expired link"): words.gettext("A new confirmation link was asked for"),
+        (ConsentEvent.REQUESTED, "mailer:"): words.gettext("We asked whether our letters reach you"),
+        (ConsentEvent.REQUESTED, moving.SOURCE): words.gettext(
+            "Somebody asked for the letters to come to this address"
+        ),
+        (ConsentEvent.CONFIRMED, ""): words.gettext("You confirmed it"),
+        (ConsentEvent.CONFIRMED, "mail"): words.gettext("You confirmed it by mail"),
+        (ConsentEvent.CONFIRMED, "preferences"): words.gettext("You chose this edition"),
+        (ConsentEvent.CONFIRMED, moving.SOURCE): words.gettext("You confirmed it as your new address"),
+        (ConsentEvent.LEFT, ""): words.gettext("The subscription ended"),
+        (ConsentEvent.LEFT, "link"): by_link,
+        (ConsentEvent.LEFT, "preferences"): by_link,
+        (ConsentEvent.LEFT, "one-click"): words.gettext("You unsubscribed by a button of your mail program"),
+        (ConsentEvent.LEFT, "mail"): words.gettext("You unsubscribed by mail"),
+        (ConsentEvent.LEFT, "complaint"): words.gettext("Your mail provider told us that you do not want the letters"),
+        (ConsentEvent.LEFT, "operator"): words.gettext("We ended the subscription"),
+        (ConsentEvent.LEFT, "import"): words.gettext(
+            "The list that we took it over from said that you had unsubscribed"
+        ),
         (ConsentEvent.LEFT, moving.SOURCE): words.gettext("The letters went on to another address"),
         (ConsentEvent.LEFT, moving.TAKEN_BACK): taken_back,
+        (ConsentEvent.IMPORTED, ""): words.gettext("Your subscription was brought over from another list"),
+        (ConsentEvent.RESTORED, ""): words.gettext("You restored the subscription"),
         (ConsentEvent.RESTORED, moving.TAKEN_BACK): taken_back,
+        (ConsentEvent.PAUSED, ""): words.gettext("You paused the subscription"),
+        (ConsentEvent.RESUMED, ""): words.gettext("You ended the pause"),
     }
-    return (
-        moved.get((event, source))
-        or {
-            ConsentEvent.REQUESTED: words.gettext("Somebody asked for the subscription"),
-            ConsentEvent.CONFIRMED: words.gettext("You confirmed it"),
-            ConsentEvent.LEFT: words.gettext("You unsubscribed"),
-            ConsentEvent.IMPORTED: words.gettext("Your subscription was brought over from another list"),
-            ConsentEvent.RESTORED: words.gettext("You restored the subscription"),
-            ConsentEvent.PAUSED: words.gettext("You paused the subscription"),
-            ConsentEvent.RESUMED: words.gettext("You ended the pause"),
-        }[event]
-    )
+    found = (said.get((event, each)) for each in (source, source.partition(" ")[0], ""))
+    return next(each for each in found if each)
 
 
 def _why_listed(words: Words, reason: SuppressionReason) -> str:

@@ -3,6 +3,7 @@
 import email
 import email.policy
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from mailer.subscribers import address, chain, moving, person
 from mailer.subscribers.suppression import lift, suppress
 from mailer.tables import (
     Consent,
+    ConsentEvent,
     Delivery,
     DeliveryKind,
     Subscriber,
@@ -28,6 +30,7 @@ from mailer.tables import (
     SuppressionReason,
     metadata,
 )
+from mailer.web import mydata
 from tests.conftest import HandedClock
 from tests.web.conftest import Ledger, form
 
@@ -204,6 +207,49 @@ def test_the_file_holds_all_of_it(client: TestClient, path: str, app: App) -> No
         all_of_it = holdings.of_reader(session, reader, unless_moved_since=None)
         same = json.loads(json.dumps(all_of_it, default=lambda each: each.isoformat()))
     assert held == same
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("link", "You unsubscribed by a link in one of our letters"),
+        ("preferences", "You unsubscribed by a link in one of our letters"),
+        ("one-click", "You unsubscribed by a button of your mail program"),
+        ("mail", "You unsubscribed by mail"),
+        ("complaint (abuse)", "Your mail provider told us that you do not want the letters"),
+        ("complaint (opt-out)", "Your mail provider told us that you do not want the letters"),
+        ("command (olga): a nuisance", "We ended the subscription"),
+        ("import readers.csv", "The list that we took it over from said that you had unsubscribed"),
+        ("a road of tomorrow", "The subscription ended"),
+    ],
+)
+def test_who_ended_a_subscription_is_said_as_it_was(
+    app: App, client: TestClient, path: str, language: str, source: str, said: str
+) -> None:
+    with app.database.write() as session:
+        reader = session.exec(select(Subscriber)).one()
+        person.remove(session, reader.address_hash, source=source, now=app.clock())
+    shown = [
+        each.removesuffix(".")
+        for each in re.findall(r"<span>(.*?)</span>", client.get(f"{path}?language={language}").text)
+    ]
+    assert words(language).gettext(said) in shown
+    assert not {"You unsubscribed", "Вы отписались", "Вы адпісаліся"} & set(shown)
+
+
+def test_every_act_of_every_source_is_said_somehow() -> None:
+    for event in ConsentEvent:
+        for source in (
+            "",
+            "link",
+            "mail",
+            "form https://news.example.org/belarus/ru",
+            moving.SOURCE,
+            moving.TAKEN_BACK,
+        ):
+            assert mydata._act(words("en"), event, source)
+    assert mydata._act(words("en"), ConsentEvent.REQUESTED, "mailer: mails failed").startswith("We asked")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -1,8 +1,8 @@
 """How often somebody may ask: counted in the database, so that it holds for every process and survives a restart.
 
-Fixed windows: an hour for networks, receiving domains and everybody together, a day for an address. A key is a keyed
-hash of what is counted and of the window it falls into: the table names nobody, and a row that is past its window is
-worth nothing to anyone. The functions take a session of a writing transaction and never commit.
+Fixed windows: an hour for networks, receiving domains and everybody together, a day for an address and for a link. A
+key is a keyed hash of what is counted and of the window it falls into: the table names nobody, and a row that is past
+its window is worth nothing to anyone. The functions take a session of a writing transaction and never commit.
 """
 
 import enum
@@ -28,6 +28,7 @@ class Measure(enum.StrEnum):
     MAILED = "mailed"  #: the same by mail: who fills the form's limit leaves this road open
     ADDRESS = "address"  #: those for one mailbox, whatever tag stands behind its name
     AUTHOR = "author"  #: the same by mail, apart for the same reason
+    LINK = "link"  #: changes of address that the links of one reader asked for, whatever came of them
     PROOF = "proof"  #: uses of one proof of work, which counts once
     PROOF_FOR = "proof for"  #: those for one mailbox: who presses twice is told the same twice
 
@@ -40,6 +41,7 @@ WINDOWS = {
     Measure.MAILED: _HOUR,
     Measure.ADDRESS: _DAY,
     Measure.AUTHOR: _DAY,
+    Measure.LINK: _DAY,
 }
 
 _FOR_GOOD = frozenset({Measure.PROOF, Measure.PROOF_FOR})

@@ -51,7 +51,7 @@ TAKEN_BACK = "change of address taken back"
 _MOMENT = timedelta(microseconds=1)
 
 ASKED_AT_MOST = 3
-"""Changes that one address may ask for in a day: each is a mail to an address that was only typed."""
+"""Changes that the links of one address may ask for in a day: each may be a mail to an address that was only typed."""
 
 
 def ask(
@@ -61,17 +61,19 @@ def ask(
     address_hash: str,
     *,
     wording: str,
+    language: str | None = None,
     network: str,
     window: timedelta,
     now: datetime,
 ) -> Requested:
     """The reader of this subscription wants to read at `address`. Owes a mail to it or nothing, and tells nobody which.
 
-    Nothing to an address that is suppressed or was written to a moment ago, to the reader's own, to a fourth one in a
-    day, nor within UNDO of a change that was taken back: then somebody else has a link of this reader's.
+    Nothing to an address that is suppressed or was written to a moment ago, to the reader's own, nor while the reader
+    is held. How often a link asks is counted before (Measure.LINK): what a typed address comes to must not show in it.
+    `language`: of the wording.
     """
     reader = reader_of(session, subscription_id, lock=True)
-    if reader is None or address_hash == reader.subscriber.address_hash or not _may_ask(session, reader, now):
+    if reader is None or address_hash == reader.subscriber.address_hash or held_until(session, reader, now):
         return Requested(owed=None)
     edition = session.get_one(Edition, _asking(reader, subscription_id).edition_id)
     if is_suppressed(session, address_hash, edition.publication_id):
@@ -79,12 +81,13 @@ def ask(
     subscriber = subscriber_of(session, address, address_hash, now)
     if was_written_to(session, id_of(subscriber), since=now - window, now=now):
         return Requested(owed=None)
-    language = _asking(reader, subscription_id).language
-    new = reading_of(session, subscriber, edition, language, now)
+    spoken = _asking(reader, subscription_id).language
+    new = reading_of(session, subscriber, edition, spoken, now)
     move(session, new, SubscriptionEvent.REQUEST, now)
     if new.status is SubscriptionStatus.PENDING:
-        new.language = language
-    consent = record(session, new, ConsentEvent.REQUESTED, now, wording=wording, source=SOURCE, network=network)
+        new.language = spoken
+    evidence = {"wording": wording, "source": SOURCE, "network": network}
+    consent = record(session, new, ConsentEvent.REQUESTED, now, language=language, **evidence)
     session.flush()
     old = id_of(_asking(reader, subscription_id))
     session.add(AddressChange(request_id=id_of(consent), subscription_id=old, asked_at=now))
@@ -98,14 +101,17 @@ def _asking(reader: Reader, subscription_id: int) -> Subscription:
     return next((each for each in reader.read if each.id == subscription_id), reader.read[0])
 
 
-def _may_ask(session: Session, reader: Reader, now: datetime) -> bool:
-    ids = [id_of(each) for each in reader.subscriptions]
-    asked = select(AddressChange.request_id).where(
-        col(AddressChange.subscription_id).in_(ids), AddressChange.asked_at > now - timedelta(days=1)
+def held_until(session: Session, reader: Reader, now: datetime) -> datetime | None:
+    """Until when no link moves the reader: UNDO after a change was taken back, since somebody else has a link of
+    theirs then. None where they may go on."""
+    taken_back = select(Consent.at).where(
+        col(Consent.subscription_id).in_([id_of(each) for each in reader.subscriptions]),
+        Consent.event == ConsentEvent.RESTORED,
+        Consent.source == TAKEN_BACK,
+        Consent.at > now - UNDO,
     )
-    if len(session.exec(asked.limit(ASKED_AT_MOST)).all()) == ASKED_AT_MOST:
-        return False
-    return not _was_taken_back(session, reader, since=now - UNDO)
+    last = session.exec(taken_back.order_by(col(Consent.at).desc()).limit(1)).first()
+    return last + UNDO if last else None
 
 
 def _was_taken_back(session: Session, reader: Reader, *, since: datetime) -> bool:

@@ -1,7 +1,7 @@
 """Pages behind links out of mails: whose link it is, the language to answer in, and what may be wrong with it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from sqlmodel import Session
 from mailer import links
 from mailer.issues.languages import available
 from mailer.rendering.words import Words, words
+from mailer.subscribers.policy import Refusal
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tokens import Purpose, TokenError, TokenExpired, TokenInvalid
 from mailer.web.languages import accepted
@@ -66,15 +67,22 @@ class MailedLink:
         return next((each for each in known if each in available()), accepted(self.accept_language))
 
     def page(
-        self, template: str, standing: Standing | None, *, language: str | None = None, **values: Any
+        self,
+        template: str,
+        standing: Standing | None,
+        *,
+        language: str | None = None,
+        elsewhere: str = "",
+        **values: Any,
     ) -> HTMLResponse:
-        """A page for this link, in its reader's language, with itself in the others."""
+        """A page for this link, in its reader's language, with itself in the others. `elsewhere`: the address that says
+        the same, where an answer to a button would not be had by this one."""
         place = standing.place if standing else None
         return self.site.page(
             template,
             language=language or self.language(standing),
             place=place,
-            others={each: f"?language={each}" for each in (place.languages if place else available())},
+            others={each: links.in_language(elsewhere, each) for each in (place.languages if place else available())},
             standing=standing,
             **values,
         )
@@ -157,6 +165,18 @@ class Act:
     @property
     def now(self) -> datetime:
         return self.link.site.app.clock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What the page of the preferences says about the act that was just done."""
+
+    done: str = ""  #: in a word or two, also in the page's title
+    changes: Sequence[str] = ()
+    wrong: frozenset[str] = frozenset()  #: fields to be corrected
+    refusal: Refusal | None = None  #: why the new address is wrong; None: it is none
+    typed: Mapping[str, str] = field(default_factory=dict)  #: in those fields
+    language: str | None = None  #: that the reader has just chosen
 
 
 async def _mailed_link(token: str, site: TheSite, accept_language: AcceptLanguage, language: str = "") -> MailedLink:

@@ -12,18 +12,16 @@ from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 
 from mailer import links
-from mailer.delivery import automatic
 from mailer.rendering.words import words
-from mailer.subscribers import address, moving, preferences
-from mailer.subscribers.address import AddressError
+from mailer.subscribers import preferences
 from mailer.subscribers.policy import Refusal
 from mailer.subscribers.preferences import Reader
 from mailer.subscribers.suppression import is_suppressed
 from mailer.tables import Edition, Subscriber
 from mailer.tokens import Purpose
-from mailer.web import leaving, wording
-from mailer.web.asking import ask_again, evenly
-from mailer.web.mailed import Act, Answer, LinkProblem, MailedLink, TheMailedLink
+from mailer.web import leaving, newaddress, wording
+from mailer.web.asking import evenly
+from mailer.web.mailed import Act, Answer, LinkProblem, MailedLink, Said, TheMailedLink
 from mailer.web.pages import HERE, READ, TheFields
 from mailer.web.place import Standing, every_edition, of_subscription_id
 
@@ -31,17 +29,6 @@ router = APIRouter()
 
 SOURCE = "preferences"
 LONGEST_PAUSE = timedelta(days=365)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Said:
-    """What the page says about the act that was just done."""
-
-    changes: Sequence[str] = ()
-    wrong: frozenset[str] = frozenset()  #: fields to be corrected
-    refusal: Refusal | None = None  #: why the new address is wrong; None: it is none
-    typed: str = ""  #: in the field of the new address
-    language: str | None = None  #: that the reader has just chosen
 
 
 @router.api_route("/p/{token}", methods=READ)
@@ -114,25 +101,28 @@ def _choose(act: Act) -> Said | Answer:
     ]
     if chosen.language:
         changes.append(spoken.gettext("Pages and automatic letters are in {language} now.", language=spoken.name))
+    done = spoken.gettext("Saved") if changes else spoken.gettext("Nothing was changed")
     get = [each for each in shown if each.id in wanted]
     changes += [_twice(spoken.language, language, editions) for language, editions in overlaps(get)]
-    return Said(changes=changes or [spoken.gettext("Nothing was changed.")], language=chosen.language)
+    return Said(done=done, changes=changes, language=chosen.language)
 
 
 def _pause(act: Act) -> Said:
     until = _until(act)
     if until is None:
-        return Said(wrong=frozenset({"until"}))
+        return Said(wrong=frozenset({"until"}), typed=act.fields)
     said = wording.pause(act.words, act.standing.place, until)
-    return _paused(act, until, said, said)
+    _paused(act, until, said)
+    return Said(done=act.words.gettext("Paused"), changes=[said])
 
 
 def _resume(act: Act) -> Said:
-    said = act.words.gettext("The pause is over: the next issue comes to you again.")
-    return _paused(act, None, wording.resume(act.words), said)
+    _paused(act, None, wording.resume(act.words))
+    said = act.words.gettext("The next issue comes to you again.")
+    return Said(done=act.words.gettext("The pause is over"), changes=[said])
 
 
-def _paused(act: Act, until: datetime | None, agreed: str, said: str) -> Said:
+def _paused(act: Act, until: datetime | None, agreed: str) -> None:
     preferences.pause(
         act.session,
         act.subscription_id,
@@ -143,7 +133,6 @@ def _paused(act: Act, until: datetime | None, agreed: str, said: str) -> Said:
         network=act.network,
         now=act.now,
     )
-    return Said(changes=[said])
 
 
 def _until(act: Act) -> datetime | None:
@@ -168,40 +157,11 @@ def _after_weeks(weeks: int, zone: ZoneInfo, now: datetime) -> date:
     return preferences.after_weeks(weeks, zone, now).astimezone(zone).date()
 
 
-def _move(act: Act) -> Said:
-    """The same answer for every address that could be one, also beyond the limits: it does not tell who reads us."""
-    app, typed = act.link.site.app, act.fields.get("address", "")
-    try:
-        new = address.parse(typed)
-    except AddressError:
-        return Said(wrong=frozenset({"address"}), typed=typed)
-    if refusal := act.link.site.policy.refusal(new):
-        return Said(wrong=frozenset({"address"}), typed=typed, refusal=refusal)
-
-    def queue() -> None:
-        asked = moving.ask(
-            act.session,
-            act.subscription_id,
-            new,
-            address.hash(new, app.settings.address_key.get_secret_value()),
-            wording=wording.moving(act.words),
-            network=act.network,
-            window=timedelta(minutes=app.settings.confirmation_window_minutes),
-            now=act.now,
-        )
-        automatic.queue(act.session, asked.owed, act.now)
-
-    ask_again(act.session, app, new, act.network, queue)
-    said = act.words.gettext(
-        "If we may write to the address that you typed, a letter is on its way to it. Nothing changes before the button"
-        " behind its link is pressed."
-    )
-    return Said(changes=[said])
-
-
 def _restore(act: Act) -> Said:
-    if leaving.restore(act):
-        return Said(changes=[act.words.gettext("Everything is as it was.")])
+    """Pressed twice, it says the same twice."""
+    if leaving.restore(act) or leaving.is_restored(act.session, act.standing.subscription):
+        said = [act.words.gettext("Everything is as it was."), *_reads(act)]
+        return Said(done=act.words.gettext("You are subscribed again"), changes=said)
     return _nothing_changed(act)
 
 
@@ -213,19 +173,22 @@ def _give_reason(act: Act) -> Said | Answer:
 
 def _nothing_changed(act: Act) -> Said:
     """A button of a page that is no longer true: what is."""
+    return Said(done=act.words.gettext("Nothing was changed"), changes=_reads(act))
+
+
+def _reads(act: Act) -> list[str]:
     reader = preferences.reader_of(act.session, act.subscription_id)
     if reader is None:
-        return Said()
-    read = ", ".join(each.label for each in leaving.editions_of(act, reader))
-    get = act.words.gettext("You get: {editions}.", editions=read)
-    return Said(changes=[act.words.gettext("Nothing was changed."), get])
+        return []
+    read = ", ".join(each.label for each in leaving.editions_of(act.session, reader))
+    return [act.words.gettext("You get: {editions}.", editions=read)]
 
 
 _ACTS: dict[str, Callable[[Act], Said | Answer]] = {
     "choose": _choose,
     "pause": _pause,
     "resume": _resume,
-    "move": _move,
+    "move": newaddress.ask,
     "everything": leaving.leave_everything,
     "undo": _restore,
     "reason": _give_reason,
@@ -256,6 +219,8 @@ class Choices:
     paused_until: date | None
     next_issue: date | None
     language: str  #: of pages and automatic mail
+    letters: str  #: how many with a link to another address
+    no_letter: str  #: why there is none now; "" where there may be
     wrong: frozenset[str] = field(default_factory=frozenset)
     refusal: Refusal | None = None
 
@@ -284,6 +249,8 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
         paused_until=paused_until.astimezone(place.zone).date() if paused_until and is_paused else None,
         next_issue=place.next_issue(max(now, paused_until) if paused_until else now),
         language=reader.read[0].language,
+        letters=newaddress.at_most(words(language)),
+        no_letter=newaddress.why_not(session, link.site.app, reader, place, words(language)),
         wrong=said.wrong,
         refusal=said.refusal,
     )
@@ -294,8 +261,8 @@ def _page(session: Session, link: MailedLink, subscription_id: int, said: Said) 
         language=language,
         status=422 if said.wrong else 200,
         choices=choices,
-        changes=said.changes,
-        typed=said.typed,
+        said=said,
+        typed={"address": "", "until": "", **said.typed},
         agreement=wording.choice(words(language), place),
         moving=wording.moving(words(language)),
         from_page=leaving.FROM_PAGE,

@@ -266,7 +266,7 @@ def test_a_reason_from_a_page_that_an_undo_has_overtaken_is_not_thanked_for(
     page = press(client, path, "reason", reason="unsafe")
     assert "Спасибо" not in page
     assert "Вы отписались" not in page
-    assert "Ничего не изменено. Вы получаете: RU." in " ".join(page.replace("<p>", "").replace("</p>", "").split())
+    assert "Вы получаете: RU." in page
     assert partings(app) == []
 
 

@@ -75,6 +75,18 @@ def test_the_new_address_confirms_and_the_old_one_is_told(client: TestClient, le
     assert ledger.everything() == before, "pressed twice"
 
 
+@pytest.mark.parametrize("language", ["be", "en", "ru"])
+def test_the_request_names_the_language_that_its_words_are_in(
+    client: TestClient, ledger: Ledger, path: str, language: str
+) -> None:
+    page = client.get(f"{path}?language={language}").text
+    client.post(f"{path}?language={language}", data=asking())
+    asked = ledger.consents()[-1]
+    assert (asked.event, asked.language) == (ConsentEvent.REQUESTED, language)
+    assert asked.wording in page
+    assert [each.language for each in ledger.subscriptions()] == ["ru", "ru"], "letters stay in the reader's"
+
+
 def test_all_editions_move_with_language_and_pause(client: TestClient, ledger: Ledger, path: str) -> None:
     client.post(path, data={"act": "choose", "edition-ru": "yes", "edition-en": "yes", "language": "be"})
     client.post(path, data={"act": "pause", "pause": "4"})
@@ -158,8 +170,9 @@ def test_what_the_new_address_read_before_stays_when_it_is_taken_back(
 
 
 def test_the_answer_does_not_tell_who_reads_us(
-    client: TestClient, app: App, ledger: Ledger, path: str, clock: HandedClock
+    client: TestClient, app: App, ledger: Ledger, path: str, clock: HandedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mailer.subscribers.moving.ASKED_AT_MOST", 9)
     client.post("/subscribe", data=form(address="boris@example.org"))
     client.post(ledger.confirm_path())
     clock.pass_(hours=1)
@@ -191,6 +204,63 @@ def test_a_link_is_no_way_to_write_to_many(client: TestClient, ledger: Ledger, p
     clock.pass_(days=1, seconds=1)
     client.post(path, data=asking("victim9@example.com"))
     assert sum(each.kind is DeliveryKind.NEW_ADDRESS for each in ledger.mails()) == 4
+
+
+LATER = "Попросить снова можно будет после 21\N{NO-BREAK SPACE}ноября 2026, 03:00."
+
+
+def test_how_often_a_link_may_ask_is_said_before_and_when_it_has(
+    client: TestClient, ledger: Ledger, path: str, clock: HandedClock
+) -> None:
+    before = client.get(path).text
+    assert "Не более 3 таких писем в день." in before
+    assert LATER not in before
+    for number in range(3):
+        assert "<title>Ещё один шаг – " in client.post(path, data=asking(f"new{number}@example.com")).text
+    assert 'name="address"' not in client.get(path).text
+    assert LATER in client.get(path).text
+    acts = ledger.acts()
+    answer = client.post(path, data=asking("one-more@example.com")).text
+    assert LATER in answer
+    assert "<title>Ничего не отправлено – " in answer
+    assert "который вы ввели, можно писать" not in answer
+    assert ledger.acts() == acts
+    clock.pass_(days=1)
+    assert 'name="address"' in client.get(path).text
+
+
+def test_what_a_link_has_used_up_does_not_tell_what_became_of_an_address(
+    client: TestClient, app: App, ledger: Ledger, path: str, clock: HandedClock
+) -> None:
+    suppressed = hash(parse("sadie@example.net"), app.settings.address_key.get_secret_value())
+    with app.database.write() as session:
+        reason = SuppressionReason.COMPLAINT
+        session.add(Suppression(address_hash=suppressed, reason=reason, added_at=clock(), added_by="test"))
+    mails = len(ledger.mails())
+    for address in ("anna@example.org", "sadie@example.net", "sadie@example.net"):
+        client.post(path, data=asking(address))
+    assert len(ledger.mails()) == mails
+    assert LATER in client.get(path).text, "as if there had been letters"
+
+
+def test_two_who_ask_at_once_are_counted_both(client: TestClient, ledger: Ledger, path: str) -> None:
+    with ThreadPoolExecutor(8) as many:
+        list(many.map(lambda number: client.post(path, data=asking(f"new{number}@example.com")), range(8)))
+    assert sum(each.kind is DeliveryKind.NEW_ADDRESS for each in ledger.mails()) == 3
+
+
+def test_who_took_a_change_back_is_told_that_no_link_changes_the_address_now(
+    client: TestClient, ledger: Ledger, moved: str, clock: HandedClock
+) -> None:
+    client.post(ledger.move_back_path())
+    said = "До 20\N{NO-BREAK SPACE}декабря 2026 адрес нельзя изменить ни по одной ссылке."
+    assert said in client.get(moved).text
+    assert 'name="address"' not in client.get(moved).text
+    answer = client.post(moved, data=asking("eve@example.com"))
+    assert said in answer.text
+    assert "который вы ввели, можно писать" not in answer.text
+    clock.pass_(days=30, seconds=1)
+    assert said not in client.get(moved).text
 
 
 @pytest.mark.parametrize("typed", ["", "anna", '"><script>alert(1)</script>', "a@example.org\r\nBcc: b@example.org"])

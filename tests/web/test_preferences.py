@@ -47,6 +47,93 @@ def test_the_page_shows_what_is_read(client: TestClient, path: str) -> None:
     assert not answer.cookies
 
 
+def _title(page: str) -> str:
+    found = re.search("<title>(.*)</title>", page)
+    assert found
+    return found[1]
+
+
+def _first(page: str) -> str:
+    """The first element of the text."""
+    return page.split('<main id="text">')[1].strip().partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "done", "changes"),
+    [
+        (choice("ru", "en"), "Сохранено", ["Добавлено: EN."]),
+        (choice("ru"), "Ничего не изменено", []),
+        (choice("ru", language="be"), "Захавана", ["Мова старонак і аўтаматычных лістоў цяпер: Беларуская."]),
+        ({"act": "pause", "pause": "2"}, "Пауза началась", ["До 4\N{NO-BREAK SPACE}декабря 2026 выпуски"]),
+        ({"act": "resume"}, "Пауза окончена", ["Следующий выпуск придёт вам, как обычно."]),
+        (
+            {"act": "move", "address": "new@example.net"},
+            "Ещё один шаг",
+            ["Если на адрес, который вы ввели, можно писать"],
+        ),
+        ({"act": "undo"}, "Ничего не изменено", ["Вы получаете: RU."]),
+    ],
+)
+def test_what_a_button_has_done_is_said_first_and_has_the_focus(
+    client: TestClient, path: str, fields: dict[str, str], done: str, changes: list[str]
+) -> None:
+    page = client.post(path, data=fields).text
+    assert _title(page).startswith(f"{done} – ")
+    assert _first(page) == '<div class="done" role="status" aria-labelledby="done" tabindex="-1" autofocus>'
+    assert f'id="done">{done}</p>' in page
+    assert page.count("autofocus") == 1
+    for change in changes:
+        assert change in page
+
+
+def test_nothing_is_said_to_be_done_where_nothing_was_pressed(client: TestClient, path: str) -> None:
+    page = client.get(path).text
+    assert _title(page).startswith("Ваша подписка · ")
+    assert "autofocus" not in page
+    assert 'role="status"' not in page
+
+
+@pytest.mark.parametrize(
+    ("fields", "marked"),
+    [
+        ({"act": "move", "address": "anna@nowhere"}, "address"),
+        ({"act": "pause"}, "weeks"),
+        ({"act": "pause", "until": "2020-01-01"}, "until"),
+    ],
+)
+def test_what_is_wrong_begins_the_title_and_the_text_and_has_the_focus(
+    client: TestClient, path: str, fields: dict[str, str], marked: str
+) -> None:
+    answer = client.post(path, data=fields)
+    assert answer.status_code == 422
+    assert _title(answer.text).startswith("Пожалуйста, исправьте отмеченное – ")
+    assert _first(answer.text).startswith('<p class="wrong" role="alert">')
+    assert f'href="#{marked}"' in _first(answer.text)
+    (focused,) = re.findall("<input[^>]* autofocus[^>]*>", answer.text)
+    assert f'id="{marked}"' in focused
+    assert answer.text.count("autofocus") == 1
+    typed = fields.get(marked)
+    if typed:
+        assert f'value="{typed}"' in focused
+        assert f'aria-invalid="true" aria-describedby="wrong-{marked}"' in focused
+
+
+@pytest.mark.parametrize("way", ["preferences", "unsubscribe link"])
+def test_an_undo_that_is_pressed_twice_says_the_same_twice(
+    client: TestClient, ledger: Ledger, path: str, way: str
+) -> None:
+    link = path if way == "preferences" else ledger.leave_path()
+    client.post(link, data={"act": "everything", "from": "page"})
+    first = client.post(link, data={"act": "undo", "from": "page"})
+    before = ledger.everything()
+    second = client.post(link, data={"act": "undo", "from": "page"})
+    assert second.text == first.text
+    for said in ("Вы снова подписаны", "Всё как прежде.", "Вы получаете: RU."):
+        assert said in second.text
+    assert "Ничего не изменено" not in second.text
+    assert ledger.everything() == before
+
+
 def test_an_edition_is_added_without_another_confirmation(client: TestClient, ledger: Ledger, path: str) -> None:
     mails = len(ledger.mails())
     answer = client.post(path, data=choice("ru", "en"))

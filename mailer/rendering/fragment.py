@@ -1,6 +1,7 @@
 """What authors wrote, as clean HTML: nothing in it runs, loads or styles."""
 
 import copy
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ _ATTRIBUTES = {
 }
 _SCHEMES = {"http", "https", "mailto"}
 
+TAG = re.compile(r'<(/?)([a-z][a-z0-9]*)((?: [a-z-]+="[^"]*")*)>')
+"""A tag as the cleaning writes it: whole, so that what only looks like one, in an attribute, is passed over."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -52,6 +56,18 @@ def fragment(blocks: Iterable[Block], show: Callable[[str], Shown]) -> Markup:
         link_rel=None,
     )
     return Markup(clean)  # noqa: S704  (cleaned in the line above)
+
+
+def scrolling(clean: Markup) -> Markup:
+    """What `fragment` gives, with every table in a box of its own, that is scrolled where a mail is narrower."""
+
+    def boxed(tag: re.Match[str]) -> str:
+        closes, name, _ = tag.groups()
+        if name != "table":
+            return tag[0]
+        return f"{tag[0]}</div>" if closes else f'<div class="wide" tabindex="0">{tag[0]}'
+
+    return Markup(TAG.sub(boxed, clean))  # noqa: S704  (clean before, and nothing of the author's is added)
 
 
 def _kept(tag: str, name: str, value: str, sources: set[str]) -> str | None:

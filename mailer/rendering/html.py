@@ -13,7 +13,7 @@ from mailer.issues.pictures import BUDGET, over_budget
 from mailer.issues.source import Commentary, Section, TranslationSource, parse_translation
 from mailer.rendering.body import Body, Inline, Letterhead, Links
 from mailer.rendering.errors import RenderError
-from mailer.rendering.fragment import Shown, fragment
+from mailer.rendering.fragment import Shown, fragment, scrolling
 from mailer.rendering.page import page
 from mailer.rendering.templates import spoken
 from mailer.rendering.text import issue_text
@@ -59,7 +59,7 @@ class Part:
         return fragment(commentary.lead, self.show)
 
     def text(self, commentary: Commentary) -> Markup:
-        return fragment(commentary.body, self.show)
+        return scrolling(fragment(commentary.body, self.show))
 
     def verdict_of_section(self, section: Section) -> str | None:
         """The verdict's words, unless the heading says them itself."""

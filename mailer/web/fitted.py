@@ -4,10 +4,8 @@ import re
 
 from markupsafe import Markup, escape
 
+from mailer.rendering.fragment import TAG
 from mailer.rendering.words import Words
-
-_TAG = re.compile(r'<(/?)([a-z][a-z0-9]*)((?: [a-z-]+="[^"]*")*)>')
-"""A tag as the cleaning writes it: whole, so that what only looks like one, in an attribute, is passed over."""
 
 _ADDED = {"pre": ' tabindex="0"', "img": ' loading="lazy" decoding="async"'}
 
@@ -40,4 +38,4 @@ def fitted(clean: Markup, words: Words, *, under: int, about: str) -> Markup:
             return f'<div class="wide" role="region" tabindex="0" aria-label="{called}"><table{attributes}>'
         return tag[0] if closes else f"<{name}{attributes}{_ADDED.get(name, '')}>"
 
-    return Markup(_TAG.sub(fit, clean))  # noqa: S704  (clean before, and nothing of the author's is added unescaped)
+    return Markup(TAG.sub(fit, clean))  # noqa: S704  (clean before, and nothing of the author's is added unescaped)

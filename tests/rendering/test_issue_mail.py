@@ -95,6 +95,14 @@ def test_every_link_inside_the_mail_leads_somewhere(languages: list[str]) -> Non
     assert set(inside) <= set(document.all("id"))
 
 
+def test_a_table_of_the_authors_is_scrolled_by_itself() -> None:
+    html = written('## S\n### H\n| a |\n|---|\n| b |\n\n<table lang="be"><tr><td>c</td></tr></table>\n').html
+    tables = re.findall(r'<div class="wide"[^>]*tabindex="0"[^>]*><table[^>]*>.*?</table></div>', html, re.DOTALL)
+    assert len(tables) == 2
+    shown = written('## S\n### H\n<span lang="<table>">no table</span>\n').html
+    assert 'class="wide"' not in shown
+
+
 @EDITIONS
 def test_every_layout_table_says_that_it_is_one(languages: list[str]) -> None:
     tables = _Document(rendered(languages).html).named("table")

@@ -25,8 +25,8 @@ from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Consent, Issue, Subscriber, Subscription
 from mailer.tokens import Purpose
 from mailer.web.site import create_app
-from tests.rendering import test_automatic_mail
-from tests.web.house import House, Screen, Window, barriers, running
+from tests.rendering import test_automatic_mail, test_issue_mail
+from tests.web.house import MORE, House, Screen, Window, barriers, running
 
 pytestmark = [pytest.mark.browser, pytest.mark.sqlite]  # what differs by database is tested without a browser
 
@@ -271,6 +271,32 @@ def test_automatic_letters_fit_a_phone_and_are_without_barriers(window: Window) 
         window.show(render_automatic(kind, language, test_automatic_mail.LETTERHEAD, about).html)
         found = barriers(window.page, is_mail=True)
         assert not found, "\n".join((kind, *found))
+
+
+@pytest.mark.parametrize("screen", [SMALL, PHONE, DESKTOP], ids=lambda screen: str(screen.width))
+def test_what_authors_write_wide_fits_a_letter(window: Window) -> None:
+    address = f"https://example.org/{'a' * 200}"
+    mail = test_issue_mail.written(f"## S\n### H {'h' * 80}\n**L {'l' * 80}**\n\n{MORE.decode()}\n<{address}>\n")
+    window.show(mail.html)
+    inside = "each => each.getBoundingClientRect().right <= document.documentElement.clientWidth"
+    for part in ("pre", ".wide", "h3", ".lead", ".text p", ".footer"):
+        assert window.page.locator(part).first.evaluate(inside), part
+    cell = window.page.locator(".wide td").first
+    assert cell.evaluate("each => each.clientHeight < 60"), "figures are scrolled, not broken"
+    found = barriers(window.page, is_mail=True)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("language", ["en"])
+def test_what_authors_write_wide_fits_the_paper(walk: Walk) -> None:
+    window, page = walk.window, walk.window.page
+    window.goto(f"{walk.front}/issues/2019-04-08")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 680, "height": 900})  # A4 with margins of 15 mm
+    for wide in (page.locator("pre").first, page.locator(".wide table").first):
+        assert wide.evaluate("each => each.scrollWidth <= each.clientWidth")
+        assert wide.evaluate("each => each.getBoundingClientRect().right <= document.body.clientWidth")
+    page.emulate_media(media="screen")
 
 
 @pytest.mark.parametrize("language", ["be"])

@@ -182,7 +182,9 @@ def _state(words: Words, status: SubscriptionStatus) -> str:
         SubscriptionStatus.PENDING: words.gettext("waits for your confirmation"),
         SubscriptionStatus.CONFIRMED: words.gettext("subscribed"),
         SubscriptionStatus.UNSUBSCRIBED: words.gettext("unsubscribed"),
-        SubscriptionStatus.SUPPRESSED: words.gettext("stopped: letters came back or were reported as unwanted"),
+        SubscriptionStatus.SUPPRESSED: words.gettext(
+            "stopped: your address is on the list of those we do not write to"
+        ),
     }[status]
 
 

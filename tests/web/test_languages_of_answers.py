@@ -94,6 +94,18 @@ def test_a_new_confirmation_link_is_not_said_to_have_expired_in_the_other_langua
     assert _others(page) == {"be": "/belarus/be", "en": "/belarus/en"}
 
 
+def test_a_new_link_to_my_data_is_not_said_to_have_expired_in_the_other_languages(
+    client: TestClient, ledger: Ledger, confirmed: Subscription, clock: HandedClock
+) -> None:
+    client.post(f"{ledger.preferences_path(confirmed)}/data")
+    clock.pass_(days=2)
+    page = client.post(ledger.my_data_path()).text
+    assert "Ещё один шаг" in page
+    before = ledger.everything()
+    assert "Яшчэ адзін крок" in client.get(_others(page)["be"]).text
+    assert ledger.everything() == before
+
+
 def test_whoever_has_left_is_not_said_to_be_subscribed(
     client: TestClient, ledger: Ledger, confirmed: Subscription
 ) -> None:

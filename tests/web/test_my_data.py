@@ -238,6 +238,17 @@ def test_who_ended_a_subscription_is_said_as_it_was(
     assert not {"You unsubscribed", "Вы отписались", "Вы адпісаліся"} & set(shown)
 
 
+def test_an_address_that_we_listed_ourselves_is_not_said_to_have_complained(
+    app: App, client: TestClient, path: str
+) -> None:
+    with app.database.write() as session:
+        reader = session.exec(select(Subscriber)).one()
+        suppress(session, reader, SuppressionReason.OPERATOR, note="", by="olga", now=app.clock())
+    page = client.get(path).text
+    assert "остановлена: ваш адрес в списке тех, кому мы не пишем" in page
+    assert "нежелательн" not in page
+
+
 def test_every_act_of_every_source_is_said_somehow() -> None:
     for event in ConsentEvent:
         for source in (

@@ -95,7 +95,7 @@ class Acting:
             author = self._author(found)
             if why_not := self._not_taken(session, author, now):
                 return Done(effect=Effect.NOTHING, reason=f"not acted on: {why_not}")
-            return moving.ask(session, named, author, self._hash(author), window, now)
+            return moving.ask(session, named, author, self._key, window, now)
         return preferences.act(session, command, to.what, named, now)
 
     def _my_data(self, session: Session, command: Command, to: Ours) -> Done:

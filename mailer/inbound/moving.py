@@ -12,28 +12,33 @@ from mailer.inbound.incoming import Effect
 from mailer.inbound.mime import Message
 from mailer.rendering import question, ways
 from mailer.rendering.words import words
-from mailer.subscribers import moving
+from mailer.subscribers import address, limits, moving
 from mailer.subscribers.address import Address, same
+from mailer.subscribers.limits import Measure
 from mailer.subscribers.moving import Move, Moved
 from mailer.subscribers.preferences import reader_of
 from mailer.subscribers.subscription import id_of, publication_of
 from mailer.tables import Publication, Subscriber
 
 
-def ask(
-    session: Session, subscription_id: int, new: Address, address_hash: str, window: timedelta, now: datetime
-) -> Done:
-    """The reader wants to read at the address that the letter is from: a letter asks there whether it was they."""
+def ask(session: Session, subscription_id: int, new: Address, key: str, window: timedelta, now: datetime) -> Done:
+    """The reader wants to read at the address that the letter is from: a letter asks there whether it was they.
+
+    `key`: of the keyed hashes.
+    """
     reader = reader_of(session, subscription_id, lock=True)
     if reader is None:
         return Done(effect=Effect.NOTHING, reason="it asks for another address, but nothing is read by its token")
-    language = reader.read[0].language
+    if limits.count(session, moving.asked_by(reader), key, now)[Measure.LINK] > moving.ASKED_AT_MOST:
+        return Done(effect=Effect.NOTHING, reason="the reader asked for another address so often today")
+    spoken = words(reader.read[0].language)
     asked = moving.ask(
         session,
         subscription_id,
         new,
-        address_hash,
-        wording=ways.new_address(words(language)),
+        address.hash(new, key),
+        wording=ways.new_address(spoken),
+        language=spoken.language,
         network="",
         window=window,
         now=now,

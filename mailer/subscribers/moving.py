@@ -7,7 +7,7 @@ and can take it back: docs/decisions/0016-change-of-address.md. Functions lock a
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from mailer.subscribers.address import Address
+from mailer.subscribers.limits import Measure
 from mailer.subscribers.optin import Owed, Requested
 from mailer.subscribers.preferences import Reader, reader_of
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus
@@ -52,6 +53,11 @@ _MOMENT = timedelta(microseconds=1)
 
 ASKED_AT_MOST = 3
 """Changes that the links of one address may ask for in a day: each may be a mail to an address that was only typed."""
+
+
+def asked_by(reader: Reader) -> Mapping[Measure, str]:
+    """What is counted before `ask`."""
+    return {Measure.LINK: str(reader.subscriber.id)}
 
 
 def ask(

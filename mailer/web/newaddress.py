@@ -36,7 +36,9 @@ def ask(act: Act) -> Said:
     place = act.standing.place
     if held := why_not(act.session, site.app, reader, place, act.words):
         return _not_sent(act.words, held)
-    counted = limits.count(act.session, _measured(reader), _key(site.app), act.now)  # before what others count too
+    counted = limits.count(
+        act.session, moving.asked_by(reader), _key(site.app), act.now
+    )  # before what others count too
     if counted[Measure.LINK] > moving.ASKED_AT_MOST:
         return _not_sent(act.words, _later(place, act.words, act.now))
 
@@ -77,7 +79,7 @@ def why_not(session: Session, app: App, reader: Reader, at: Place, words: Words)
             "A change of address was taken back. Until {day} no link can change the address.",
             day=words.day(held.astimezone(at.zone).date()),
         )
-    if limits.seen(session, _measured(reader), _key(app), now)[Measure.LINK] < moving.ASKED_AT_MOST:
+    if limits.seen(session, moving.asked_by(reader), _key(app), now)[Measure.LINK] < moving.ASKED_AT_MOST:
         return ""
     return _later(at, words, now)
 
@@ -91,10 +93,6 @@ def _later(at: Place, words: Words, now: datetime) -> str:
 
 def _not_sent(words: Words, why: str) -> Said:
     return Said(done=words.gettext("Nothing was sent"), changes=[why])
-
-
-def _measured(reader: Reader) -> dict[Measure, str]:
-    return {Measure.LINK: str(reader.subscriber.id)}
 
 
 def _key(app: App) -> str:

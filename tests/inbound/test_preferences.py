@@ -323,6 +323,16 @@ def test_whoever_reads_at_the_address_that_is_asked_for_the_log_says_the_same(
     assert post.mails() == []
 
 
+def test_a_fourth_change_of_address_in_a_day_is_not_asked(post: Post, way: str, clock: HandedClock) -> None:
+    post.write(way)
+    to = post.ways()["new-address"]
+    effects = []
+    for number in range(4):
+        effects.append(post.write(to, sender=f"new{number}@near.example").effect)
+        clock.pass_(hours=1)
+    assert effects == [Effect.REQUESTED] * 3 + [Effect.NOTHING]
+
+
 # My data
 
 

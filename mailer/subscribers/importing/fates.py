@@ -158,6 +158,7 @@ _LISTED = {
     SuppressionReason.UNREACHABLE: "its mail came back for too long",
 }
 
+_LEFT = "the reader left here"
 _ELSEWHERE = "the reader confirmed here; what the file says was elsewhere"
 
 
@@ -200,7 +201,7 @@ def _out(standing: Standing, held: Held | None, act: Act, own: bool) -> str:
     statuses = {each.status for each in looked_at}
     left = act is not Act.WAIT and any(each.left for each in looked_at)  # who waits already may go on waiting
     if SubscriptionStatus.UNSUBSCRIBED in statuses or left:
-        return "the reader left here"
+        return _LEFT
     if SubscriptionStatus.SUPPRESSED in statuses:
         return "it was suppressed here; only the reader can come back"
     return ""
@@ -215,6 +216,8 @@ def _moved(standing: Standing, held: Held | None, item: Item, own: bool) -> Fate
         return _fated(item, fate, "")
     if held.status is status or (item.act in _JOINING and held.status is SubscriptionStatus.CONFIRMED):
         return _fated(item, Fate.PRESENT, f"is {held.status} here")
+    if item.act is Act.END and (held.left or held.status is SubscriptionStatus.UNSUBSCRIBED):
+        return _fated(item, Fate.PRESENT, _LEFT)  # an opt-out stays one
     if item.act in (Act.LEAVE, Act.END) and held.by_reader:
         return _fated(item, Fate.PRESENT, _ELSEWHERE)
     if item.act is Act.LEAVE and held.status is SubscriptionStatus.SUPPRESSED:

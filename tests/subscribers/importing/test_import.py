@@ -369,6 +369,34 @@ def test_nor_does_an_export_of_our_own_end_it_but_its_suppression_list_does(
     assert desk.standing() == {("here@far.example.org", "en"): SUPPRESSED, ("there@far.example.org", "en"): ended}
 
 
+def test_an_opt_out_stays_one_whatever_an_export_of_our_own_says_of_it(desk: Desk, clock: HandedClock) -> None:
+    desk.bring("email,status\nleft@far.example.org,unsubscribed\nasked@far.example.org,unsubscribed\n")
+    with desk.app.database.write() as session:
+        asked = next(each for each in anything(session, Subscriber) if each.address.startswith("asked"))
+        edition_id = anything(session, Subscription)[0].edition_id
+        optin.request(
+            session,
+            edition=session.get_one(Edition, edition_id),
+            address=parse(asked.address),
+            address_hash=asked.address_hash,
+            language="en",
+            wording="",
+            source="form",
+            network="",
+            window=timedelta(hours=1),
+            now=clock(),
+        )
+    text = "address,publication,edition,status\n"
+    text += "".join(f"{who}@far.example.org,belarus,en,suppressed\n" for who in ("left", "asked"))
+    for dry in (True, False):
+        found = desk.bring(text, As.OWN, dry=dry)
+        assert [(each.fate, each.reason) for each in found] == [(Fate.PRESENT, "the reader left here")] * 2
+    assert desk.standing() == {
+        ("left@far.example.org", "en"): SubscriptionStatus.UNSUBSCRIBED,
+        ("asked@far.example.org", "en"): PENDING,
+    }
+
+
 def test_a_second_run_does_nothing_twice(desk: Desk) -> None:
     text = "email,status\na@far.example.org,active\nb@far.example.org,unsubscribed\nc@far.example.org,cleaned\n"
     desk.bring(text)

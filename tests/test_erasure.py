@@ -338,6 +338,34 @@ def test_a_letter_goes_in_whatever_spelling_of_its_domain_it_names_the_reader(
         assert session.exec(select(Forward.arrival_id)).all() == [3]
 
 
+@pytest.mark.parametrize("written", ["ольга@пример.example", "Ольга@ПРИМЕР.example", "ОЛЬГА@xn--e1afmkfd.EXAMPLE"])
+def test_a_letter_goes_in_whatever_case_of_whatever_script_it_names_the_reader(
+    app: App,
+    publication: Publication,
+    desk: Desk,  # noqa: F811
+    clock: HandedClock,
+    written: str,
+) -> None:
+    owed = desk.ask("Ольга@пример.example")
+    assert owed is not None
+    desk.confirm(owed)
+    effects = Effects(settings=app.settings, database=app.database, tokens=app.tokens, clock=clock)
+    broken = b"\xff\xfe From nobody \xd0"
+    letters = (f"From: x@example.com\nSubject: {written}\n\nCall.", f"Subject: Hello\n\nCall me at {written}, please.")
+    for each in (*letters, "From: boris@example.org\nSubject: Hello\n\nMe too."):
+        octets = each.encode() + broken
+        effects.take(Letter(octets=octets, road="receiver", recipient=EDITORS, sender="x@example.com"))
+    with app.database.write() as session:
+        for number in (1, 2, 3):
+            forward = session.exec(select(Forward).where(Forward.arrival_id == number)).one()
+            forward.text = written if number < 3 else "boris"
+        session.execute(sa.delete(Quarantine).where(col(Quarantine.arrival_id) == 1))
+    assert erase(app, "Ольга@пример.example")
+    with app.database.read() as session:
+        assert session.exec(select(Quarantine.arrival_id)).all() == [3]
+        assert session.exec(select(Forward.arrival_id)).all() == [3]
+
+
 @pytest.mark.parametrize("of", [ANNA, NEW, "third.unmistakable@example.com"])
 def test_a_reader_who_moved_is_found_at_none_of_the_addresses(known: App, clock: HandedClock, of: str) -> None:
     moves(known)

@@ -1,5 +1,6 @@
 """Mail that did nothing and waits for the operator: nothing that comes in goes into nothing."""
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -68,26 +69,34 @@ def discard(session: Session, *, numbers: Sequence[int] = (), before: datetime |
 def naming(session: Session, address: str) -> list[int]:
     """The mails, waiting or forwarded, that hold this address in the clear, in any case, its domain in its own script
     or as A-labels. One is in memory at a time."""
-    spellings = _spellings(address)
-    wanted, found, after = [each.encode() for each in spellings], set[int](), 0
+    wanted, found, after = _spellings(address), set[int](), 0
     following = select(Quarantine.arrival_id, Quarantine.sender, Quarantine.octets).order_by(col(Quarantine.arrival_id))
     while row := session.exec(following.where(Quarantine.arrival_id > after).limit(1)).first():
         after, sender, octets = row
-        held = octets.lower() + b"\n" + (sender or "").lower().encode()
-        if any(each in held for each in wanted):
+        if _holds(wanted, octets.decode("utf-8", "replace"), sender):
             found.add(after)
-    told = (col(Forward.reply_to), col(Forward.subject), col(Forward.text))
-    holds = sa.or_(*(column.icontains(each, autoescape=True) for column in told for each in spellings))
-    return sorted(found | set(session.exec(select(Forward.arrival_id).where(holds))))
+    told = select(Forward.arrival_id, Forward.reply_to, Forward.subject, Forward.text)
+    found.update(row[0] for row in session.exec(told.execution_options(yield_per=100)) if _holds(wanted, *row[1:]))
+    return sorted(found)
+
+
+def _holds(spellings: Sequence[str], *texts: str | None) -> bool:
+    """Here and not in the database: SQLite knows no case but that of ASCII."""
+    return any(each in _even(text) for text in texts if text for each in spellings)
 
 
 def _spellings(address: str) -> list[str]:
-    """In lower case: as it is stored, and as mail writes it (RFC 5890 §2.3.2.1)."""
+    """As it is stored, and as mail writes it (RFC 5890 §2.3.2.1)."""
     try:
         labels = f"{address.rpartition('@')[0]}@{parse(address).domain}"
     except AddressError:
         labels = address
-    return list(dict.fromkeys((address.lower(), labels.lower())))
+    return list(dict.fromkeys((_even(address), _even(labels))))
+
+
+def _even(text: str) -> str:
+    """In lower case and composed (NFC), in whatever script: as addresses are compared."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.lower())
 
 
 def erase(session: Session, numbers: Sequence[int]) -> None:

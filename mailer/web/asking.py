@@ -1,8 +1,8 @@
 """What stands between a request to subscribe and its effect, by whatever road it comes: the form, a snippet, a program.
 
 Nothing here looks at whether an address is known before everything is decided that a stranger can see. A request gets
-through with a form of ours that is a moment old; under pressure, or without such a form, with a proof of work. How
-often it is tried is counted in the database (subscribers/limits.py).
+through with a form of ours that is a moment old; under pressure with a proof of work as well. A program, which has no
+form, brings the proof alone. How often it is tried is counted in the database (subscribers/limits.py).
 """
 
 import asyncio
@@ -42,7 +42,8 @@ class Outcome(enum.StrEnum):
     RECEIVED = "received"  #: if we may write there, a mail is on its way
     UNPROVEN = "unproven"  #: nothing says that a person asks: a button to press, or a proof of work
     PRESSED = "pressed"  #: too much comes in for a button: a proof of work
-    TOO_SOON = "too soon"  #: the form, or the wait in place of a proof, is not old enough yet
+    TOO_SOON = "too soon"  #: the form is not old enough yet
+    WAIT = "wait"  #: the wait in place of a proof is not over yet
     TOO_MANY = "too many"  #: later
 
 
@@ -64,7 +65,7 @@ class Asking:
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     outcome: Outcome
-    again: datetime | None = None  #: when to try again, with TOO_SOON and TOO_MANY
+    again: datetime | None = None  #: when to try again, with TOO_SOON, WAIT and TOO_MANY
 
 
 def ask(app: App, challenges: Challenges, asking: Asking) -> Answer:
@@ -178,15 +179,12 @@ def _lacking(
     app: App, asking: Asking, before: Mapping[Measure, int], proof: Challenge | None, now: datetime
 ) -> Answer | None:
     """What a request lacks; None where it gets through."""
-    if proof and proof.is_solved:
-        return None
     if asking.by_program:
-        return Answer(outcome=Outcome.UNPROVEN)
-    if proof:
-        waited = now >= proof.at + WAITED
-        return None if waited else Answer(outcome=Outcome.TOO_SOON, again=proof.at + WAITED)
-    if _pressed(app, before):
+        return None if proof and proof.is_solved else Answer(outcome=Outcome.UNPROVEN)
+    if proof is None and _pressed(app, before):
         return Answer(outcome=Outcome.PRESSED)
+    if proof and not proof.is_solved and now < proof.at + WAITED:
+        return Answer(outcome=Outcome.WAIT, again=proof.at + WAITED)
     made = _made(app, asking.stamp, now)
     if made is None:
         return Answer(outcome=Outcome.UNPROVEN)

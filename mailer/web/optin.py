@@ -107,24 +107,26 @@ def _too_many(site: Site, at: Place, language: str, answer: Answer) -> Response:
 def _one_more_step(site: Site, at: Place, asked: Asking, answer: Answer) -> Response:
     """The request once more, with a button; with a challenge where a button is not enough."""
     now = site.app.clock()
-    waits = answer.outcome is Outcome.TOO_SOON and bool(asked.proof)
     challenge = ""
-    if waits:
+    if answer.outcome is Outcome.WAIT:
         challenge = asked.proof  # the wait goes on
     elif answer.outcome is Outcome.PRESSED:
         challenge = encoded(site.challenges.make(now, tries=HARDER * TRIES))
+    fields = {
+        "publication": at.slug,
+        "language": asked.language,
+        "edition": asked.edition.code,
+        "address": asked.address.text,
+        STAMP: asked.stamp or asking.stamp(site.app, now),
+    }
+    if answer.outcome is Outcome.TOO_SOON and site.challenges.read(asked.proof, now):
+        fields[PROOF] = asked.proof  # the work is done
     page = site.page(
         "one-more-step.html",
         language=asked.language,
         place=at,
         others=_fronts(at),
-        fields={
-            "publication": at.slug,
-            "language": asked.language,
-            "edition": asked.edition.code,
-            "address": asked.address.text,
-            STAMP: asked.stamp if answer.outcome is Outcome.TOO_SOON and not waits else asking.stamp(site.app, now),
-        },
+        fields=fields,
         edition=asked.edition,
         proof=PROOF,
         challenge=challenge,

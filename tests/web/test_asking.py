@@ -161,6 +161,45 @@ def test_a_proof_counts_once(app: App, publication: Publication, ledger: Ledger)
     assert len(ledger.mails()) == 1
 
 
+@pytest.mark.parametrize("expected", [0, 10_000])
+def test_a_proof_does_not_make_a_form_old_enough(
+    app: App, publication: Publication, ledger: Ledger, clock: HandedClock, expected: int
+) -> None:
+    """A program solves in a moment what it got from /api/challenge."""
+    client = site(app, requests_expected=expected)
+    stamp = fields_of(client.get("/belarus/ru").text)["stamp"]
+    proof = solved(encoded(client.get("/api/challenge").json()))
+    page = client.post("/subscribe", data=form(stamp=stamp, altcha=proof)).text
+    assert "быстрее" in page
+    assert ledger.acts() == []
+    fields = fields_of(page)
+    assert (fields["stamp"], fields["altcha"]) == (stamp, proof), "the work is not lost"
+    assert "<script" not in page
+    clock.pass_(seconds=2)
+    assert "Проверьте почту" in client.post("/subscribe", data=fields).text
+    assert len(ledger.mails()) == 1
+
+
+def test_a_proof_of_a_form_that_came_too_early_waits_no_longer_than_the_form(
+    app: App, publication: Publication, ledger: Ledger, clock: HandedClock
+) -> None:
+    client = site(app, requests_expected=0)
+    stamp = fields_of(client.get("/belarus/ru").text)["stamp"]
+    clock.pass_(seconds=1)
+    fields = fields_of(client.post("/subscribe", data=form(stamp=stamp)).text)
+    clock.pass_(seconds=1)
+    assert "Проверьте почту" in client.post("/subscribe", data={**fields, "altcha": solved(fields["altcha"])}).text
+    assert len(ledger.mails()) == 1
+
+
+def test_a_proof_does_not_open_the_trap(app: App, publication: Publication, ledger: Ledger) -> None:
+    client = site(app, requests_expected=0)
+    fields = fields_of(client.post("/subscribe", data=form()).text)
+    done = client.post("/subscribe", data={**fields, "altcha": solved(fields["altcha"]), "website": "x"})
+    assert "Проверьте почту" in done.text
+    assert ledger.acts() == []
+
+
 def test_who_presses_twice_is_told_the_same_twice(app: App, publication: Publication, ledger: Ledger) -> None:
     client = site(app, requests_expected=0)
     fields = fields_of(client.post("/subscribe", data=form()).text)

@@ -1,7 +1,7 @@
 """Erasing a reader: the person goes from everything; a keyed hash stays, so that no list brings them back.
 
 subscriber, subscriptions, consents     deleted; the chain keeps a link that fits nothing any more
-deliveries, attempts                    stay without their reader, and without what servers said
+deliveries, attempts                    stay without their reader and domain, and without what servers said or say later
 automatic mail and issues that wait     withdrawn
 reports, mail in the quarantine         without words, thrown away
 suppression list                        the keyed hash
@@ -23,8 +23,6 @@ from mailer.inbound import quarantine
 from mailer.subscribers import chain
 from mailer.subscribers.address import Address
 from mailer.tables import (
-    Arrival,
-    Delivery,
     Subscriber,
     Subscription,
     Suppression,
@@ -104,13 +102,6 @@ def forget(session: Session, subscriber_ids: Sequence[int], why: str, now: datet
 def forget_subscriptions(session: Session, subscriptions: sa.Select[Any], why: str, now: datetime) -> None:
     """What hangs on these subscriptions, before they are deleted themselves."""
     session.flush()
-    deliveries = sa.select(col(Delivery.id)).where(col(Delivery.subscription_id).in_(subscriptions))
-    session.execute(
-        sa.update(Arrival)
-        .where(col(Arrival.delivery_id).in_(deliveries))
-        .values(diagnostic=None)
-        .execution_options(synchronize_session=False)
-    )
     ledger.forget_readers(session, subscriptions, now)
     chain.remove(session, subscriptions, why, now)
 

@@ -14,6 +14,8 @@ from mailer import erasure, retention
 from mailer.app import App
 from mailer.database import Database
 from mailer.delivery import ledger, log
+from mailer.delivery.ledger import Answer, Claim
+from mailer.delivery.reply import Action, Consequence, Reply, Stage
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
 from mailer.inbound.effects import Effects
 from mailer.inbound.letter import Letter
@@ -37,6 +39,7 @@ from mailer.tables import (
     Subscription,
     Suppression,
     SuppressionReason,
+    UncertainPolicy,
     metadata,
 )
 from mailer.tokens import Purpose
@@ -103,7 +106,7 @@ def known(app: App, desk: Desk, going_out: Callable[[], int], clock: HandedClock
         ).one()
     effects = Effects(settings=app.settings, database=app.database, tokens=app.tokens, clock=clock)
     for octets, to in (
-        (_report(app), f"bounce+{app.tokens.make(Purpose.RETURN_PATH, delivery_id or 0)}"),
+        (_report(), f"bounce+{app.tokens.make(Purpose.RETURN_PATH, delivery_id or 0)}"),
         (f"From: Anna <{ANNA.upper()}>\r\nSubject: Hello\r\n\r\nPlease call me.\r\n".encode(), "editors"),
     ):
         recipient = f"{to}@{app.settings.mail_domain}"
@@ -111,15 +114,16 @@ def known(app: App, desk: Desk, going_out: Callable[[], int], clock: HandedClock
     return app
 
 
-def _report(app: App) -> bytes:
+def _report(of: str = ANNA) -> bytes:
     """A full mailbox, in words that name it."""
+    host = f"mx.{of.partition('@')[2]}"
     return (
-        "From: MAILER-DAEMON@mx.example.org\r\nSubject: Undelivered\r\nMIME-Version: 1.0\r\n"
+        f"From: MAILER-DAEMON@{host}\r\nSubject: Undelivered\r\nMIME-Version: 1.0\r\n"
         'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
         "--b\r\nContent-Type: text/plain\r\n\r\nNot delivered.\r\n"
-        "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.org\r\n\r\n"
-        f"Final-Recipient: rfc822; {ANNA}\r\nAction: failed\r\nStatus: 5.2.2\r\n"
-        f"Diagnostic-Code: smtp; 552 5.2.2 <{ANNA}> mailbox full\r\n\r\n--b--\r\n"
+        f"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; {host}\r\n\r\n"
+        f"Final-Recipient: rfc822; {of}\r\nAction: failed\r\nStatus: 5.2.2\r\n"
+        f"Diagnostic-Code: smtp; 552 5.2.2 <{of}> mailbox full\r\n\r\n--b--\r\n"
     ).encode()
 
 
@@ -200,6 +204,146 @@ def test_a_domain_that_names_its_owner_goes_from_what_has_ended(app: App, desk: 
     assert b"unmistakable" not in dump(app.database)
     with app.database.read() as session:
         assert {each.address for each in log.entries(session, log.LogFilter())} == {None}
+
+
+OWNER = "anna@anna-unmistakable.example"
+_WORDS = f"<{OWNER}> says mx.anna-unmistakable.example"
+
+
+def _on_the_wire(app: App, worker_id: int) -> list[Claim]:
+    """The confirmation mail of a reader whose domain names her, claimed."""
+    with app.database.write() as session:
+        return ledger.claim(session, worker_id=worker_id, relay="relay", limit=9, now=app.clock())
+
+
+def _answer(app: App, claims: list[Claim], consequence: Consequence) -> None:
+    reply = Reply(Stage.DOT, 450 if consequence is Consequence.DEFER else 250, _WORDS)
+    with app.database.write() as session:
+        ledger.record(session, [Answer(each, reply, Action(consequence), "relay", app.clock()) for each in claims])
+
+
+_ENDS = {
+    Consequence.ACCEPT: DeliveryStatus.ACCEPTED,
+    Consequence.REFUSE: DeliveryStatus.REFUSED,
+    Consequence.DEFER: DeliveryStatus.WITHDRAWN,
+    Consequence.RETURN: DeliveryStatus.WITHDRAWN,
+    Consequence.LOSE_TRACK: DeliveryStatus.WITHDRAWN,
+}
+
+
+@pytest.mark.parametrize("consequence", Consequence)
+@pytest.mark.parametrize("kind", [DeliveryKind.CONFIRMATION, DeliveryKind.TEST])
+def test_an_answer_to_a_mail_that_was_on_the_wire_leaves_nothing(
+    app: App,
+    desk: Desk,  # noqa: F811
+    publication: Publication,
+    worker_id: int,
+    consequence: Consequence,
+    kind: DeliveryKind,
+) -> None:
+    if kind is DeliveryKind.TEST:
+        _test_mail(app, OWNER)
+    else:
+        desk.ask(OWNER)
+    claims = _on_the_wire(app, worker_id)
+    _erase_listed_or_reader(app, OWNER)
+    _answer(app, claims, consequence)
+    assert b"unmistakable" not in dump(app.database).lower()
+    with app.database.read() as session:
+        (mail,) = session.exec(select(Delivery)).all()
+    assert (mail.status, mail.due_at) == (_ENDS[consequence], None)
+
+
+@pytest.mark.parametrize("policy", UncertainPolicy)
+def test_what_is_not_known_at_the_erasure_keeps_no_domain_and_is_not_sent_again(
+    app: App,
+    desk: Desk,  # noqa: F811
+    publication: Publication,
+    worker_id: int,
+    policy: UncertainPolicy,
+) -> None:
+    with app.database.write() as session:
+        session.get_one(Publication, publication.id).uncertain_policy = policy
+    desk.ask(OWNER)
+    claims = _on_the_wire(app, worker_id)
+    if policy is UncertainPolicy.HOLD:
+        _answer(app, claims, Consequence.LOSE_TRACK)
+        _erase_listed_or_reader(app, OWNER)
+    else:
+        _erase_listed_or_reader(app, OWNER)
+        with app.database.write() as session:
+            ledger.orphan(session, [worker_id], app.clock(), reason="the worker died")
+    assert b"unmistakable" not in dump(app.database).lower()
+    with app.database.write() as session:
+        ledger.resend(
+            session, [each.delivery_id for each in claims if policy is UncertainPolicy.HOLD], app.clock(), app.clock()
+        )
+    assert _on_the_wire(app, worker_id) == []
+    with app.database.read() as session:
+        assert session.exec(select(Delivery.status)).all() == [DeliveryStatus.WITHDRAWN]
+
+
+@pytest.mark.parametrize("kind", [DeliveryKind.CONFIRMATION, DeliveryKind.TEST])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_report_about_a_mail_to_an_erased_reader_leaves_no_words(
+    app: App,
+    desk: Desk,  # noqa: F811
+    publication: Publication,
+    worker_id: int,
+    kind: DeliveryKind,
+    late: bool,
+) -> None:
+    if kind is DeliveryKind.TEST:
+        _test_mail(app, OWNER)
+    else:
+        owed = desk.ask(OWNER)
+        assert owed is not None
+        desk.confirm(owed)
+    claims = _on_the_wire(app, worker_id)
+    _answer(app, claims, Consequence.ACCEPT)
+    effects = Effects(settings=app.settings, database=app.database, tokens=app.tokens, clock=app.clock)
+    to = f"bounce+{app.tokens.make(Purpose.RETURN_PATH, claims[0].delivery_id)}@{app.settings.mail_domain}"
+    report = Letter(octets=_report(OWNER), road="receiver", recipient=to, sender="")
+    if late:
+        _erase_listed_or_reader(app, OWNER)
+        effects.take(report)
+    else:
+        effects.take(report)
+        assert b"unmistakable" in dump(app.database).lower()
+        _erase_listed_or_reader(app, OWNER)
+    assert b"unmistakable" not in dump(app.database).lower()
+    with app.database.read() as session:
+        (arrival,) = session.exec(select(Arrival)).all()
+    assert (arrival.status, arrival.diagnostic, arrival.reporter) == ("5.2.2", None, None)
+
+
+def _test_mail(app: App, to: str) -> None:
+    now = app.clock()
+    with app.database.write() as session:
+        edition_id = session.exec(select(Edition.id)).first()
+        assert edition_id is not None
+        session.add(
+            Delivery(
+                kind=DeliveryKind.TEST,
+                edition_id=edition_id,
+                recipient=to,
+                destination=address.parse(to).domain,
+                status=DeliveryStatus.QUEUED,
+                due_at=now,
+                queued_at=now,
+                changed_at=now,
+            )
+        )
+
+
+def _erase_listed_or_reader(app: App, of: str) -> None:
+    parsed = address.parse(of)
+    with app.database.write() as session:
+        for reader in session.exec(select(Subscriber.id).where(Subscriber.address == of)).all():
+            assert reader is not None
+            erasure.erase(session, reader, by="olga", now=app.clock())
+        erasure.erase_listed(session, parsed, hash_of(app, of), now=app.clock())
+    erasure.discard_mail(app.database, [of])
 
 
 def test_the_opt_out_stays_as_a_hash(known: App) -> None:

@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 from mailer import erasure
 from mailer.clock import Clock
 from mailer.database import Database, DatabaseError
-from mailer.delivery import launch
+from mailer.delivery import launch, ledger
 from mailer.delivery.ledger.returning import StillSending
 from mailer.inbound import breaker, forwarding, mime, people, quarantine
 from mailer.inbound.acting import Acting
@@ -169,6 +169,8 @@ class Effects:
             if done.verdict:
                 arrival.category, arrival.status = done.verdict.category, done.verdict.status
                 arrival.diagnostic = done.verdict.diagnostic
+            if done.delivery_id is not None and not ledger.has_reader(session, done.delivery_id):
+                arrival.diagnostic = arrival.reporter = None  # they may name whom we have erased
             session.add(arrival)
             session.flush()
             return Taken(

@@ -43,8 +43,8 @@ def count(session: Session, statement: Any) -> int:
     return int(done.rowcount)
 
 
-def blanking(column: Any, key: Any) -> Any:
+def blanking(key: Any, *columns: Any) -> Any:
     def remove(session: Session, keys: Sequence[int], cutoff: datetime, now: datetime) -> int:
-        return count(session, sa.update(column.class_).where(key.in_(keys)).values({column: None}))
+        return count(session, sa.update(key.class_).where(key.in_(keys)).values(dict.fromkeys(columns)))
 
     return remove

@@ -93,7 +93,7 @@ KINDS: Sequence[Kind] = (
         days=lambda settings: _LATELY.days,
         key=col(Attempt.id),
         going=mail.words_of_relays,
-        remove=blanking(col(Attempt.reply), col(Attempt.id)),
+        remove=blanking(col(Attempt.id), col(Attempt.reply)),
     ),
     Kind(
         name="reports",
@@ -101,7 +101,7 @@ KINDS: Sequence[Kind] = (
         days=lambda settings: 0,
         key=col(Arrival.id),
         going=mail.words_of_reports,
-        remove=blanking(col(Arrival.diagnostic), col(Arrival.id)),
+        remove=blanking(col(Arrival.id), col(Arrival.diagnostic), col(Arrival.reporter)),
     ),
     Kind(
         name="quarantine",

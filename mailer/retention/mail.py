@@ -55,7 +55,7 @@ def words_of_reports(cutoff: datetime) -> sa.Select[Any]:
     return (
         sa.select(col(Arrival.id))
         .join(Delivery, col(Delivery.id) == col(Arrival.delivery_id))
-        .where(col(Arrival.diagnostic).is_not(None), _without_reader())
+        .where(sa.or_(col(Arrival.diagnostic).is_not(None), col(Arrival.reporter).is_not(None)), _without_reader())
     )
 
 

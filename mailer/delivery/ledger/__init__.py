@@ -22,7 +22,7 @@ from mailer.delivery.ledger.claiming import Claim, LeaseLost, claim, has_due
 from mailer.delivery.ledger.ending import is_finished, withdraw_issue
 from mailer.delivery.ledger.enqueuing import count_readers, enqueue_issue
 from mailer.delivery.ledger.following import follow
-from mailer.delivery.ledger.forgetting import discard, forget_readers, forget_recipient
+from mailer.delivery.ledger.forgetting import discard, forget_late, forget_readers, forget_recipient, has_reader
 from mailer.delivery.ledger.moving import exchange
 from mailer.delivery.ledger.recording import Answer, record, refused_among
 from mailer.delivery.ledger.uncertain import (
@@ -47,10 +47,12 @@ __all__ = [
     "enqueue_issue",
     "exchange",
     "follow",
+    "forget_late",
     "forget_readers",
     "forget_recipient",
     "give_back",
     "has_due",
+    "has_reader",
     "is_finished",
     "left_open",
     "orphan",

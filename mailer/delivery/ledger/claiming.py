@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 
 from mailer.delivery.ledger.enqueuing import holds, is_awake
 from mailer.delivery.ledger.following import follow_late
+from mailer.delivery.ledger.forgetting import forget_late
 from mailer.delivery.ledger.moving import (
     AMONG_IDS,
     ATTEMPT,
@@ -134,7 +135,9 @@ def _let_go(session: Session, ids: list[int], now: datetime) -> None:
     """
     follow_late(session, ids)
     wanted = {delivery_id for (delivery_id,) in execute(session, _STILL_WANTED, {"ids": listed(ids), "now": now})}
-    move(session, DeliveryEvent.WITHDRAW, [each for each in ids if each not in wanted], now)
+    unwanted = [each for each in ids if each not in wanted]
+    move(session, DeliveryEvent.WITHDRAW, unwanted, now)
+    forget_late(session, unwanted, now)  # written while its reader was erased
 
 
 def _take(session: Session, claims: list[Claim], worker_id: int, relay: str, now: datetime) -> list[Claim]:
@@ -247,7 +250,7 @@ _is_kept = sa.exists().where(
 )
 _wants_it_now = sa.or_(DELIVERY.c.kind != DeliveryKind.ISSUE, is_awake(sa.bindparam("now")))
 _is_wanted = sa.or_(
-    DELIVERY.c.kind == DeliveryKind.TEST,
+    sa.and_(DELIVERY.c.kind == DeliveryKind.TEST, DELIVERY.c.recipient.is_not(None)),
     sa.and_(_agreed, _wants_it_now, sa.not_(_suppressed)),
     sa.and_(DELIVERY.c.kind == DeliveryKind.FORWARD, _is_kept),  # the operator may have discarded it
 )

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
-from mailer.delivery.ledger.moving import ATTEMPT, DELIVERY, execute
-from mailer.delivery.states import UNFINISHED, WAITING, DeliveryStatus
+from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, execute, listed
+from mailer.delivery.states import WAITING, DeliveryStatus
+from mailer.statement import Statement
 from mailer.tables import DeliveryKind, metadata
 
 _past = metadata.tables["past_deliveries"]
@@ -18,8 +19,9 @@ _arrival = metadata.tables["arrival"]
 
 
 def forget_readers(session: Session, subscription_ids: sa.Select[Any], now: datetime) -> None:
-    """What waits for these subscriptions is withdrawn; what servers said, which may name the reader, is blanked,
-    and so is the domain of what has ended.
+    """What waits for these subscriptions is withdrawn; what servers answered and reported, which may name the reader,
+    is blanked, and so is the domain: one of one's own is a name. What is on the wire at this moment goes with its
+    answer, by forget_late().
 
     Before the subscriptions are deleted: by that the rows lose their reader.
     """
@@ -36,19 +38,37 @@ def forget_recipient(session: Session, address: str, now: datetime) -> int:
     )
 
 
+def forget_late(session: Session, ids: Sequence[int], now: datetime) -> None:
+    """The same for those of these deliveries whose reader was erased while they were on the wire."""
+    lost = [delivery_id for (delivery_id,) in _WITHOUT_READER.rows(session, ids=listed(ids))] if ids else []
+    if lost:
+        _blank(session, DELIVERY.c.id.in_(lost), now)
+
+
+def has_reader(session: Session, delivery_id: int) -> bool:
+    """Whether it is still known to whom the delivery went: asked of the database, whatever the session holds."""
+    return not _WITHOUT_READER.rows(session, ids=listed([delivery_id]))
+
+
+_WITHOUT_READER = Statement(
+    sa.select(DELIVERY.c.id).where(AMONG_IDS, DELIVERY.c.subscription_id.is_(None), DELIVERY.c.recipient.is_(None))
+)
+
+
 def _blank(session: Session, which: sa.ColumnElement[bool], now: datetime) -> None:
     waiting = sa.update(DELIVERY).where(which, DELIVERY.c.status.in_(WAITING))
     execute(session, waiting.values(status=DeliveryStatus.WITHDRAWN, due_at=None, changed_at=now))
-    of_them = ATTEMPT.c.delivery_id.in_(sa.select(DELIVERY.c.id).where(which))
-    execute(session, sa.update(ATTEMPT).where(of_them).values(reply=None))
-    ended = sa.update(DELIVERY).where(which, DELIVERY.c.status.not_in(UNFINISHED))
-    execute(session, ended.values(destination=""))  # a domain of one's own is a name
+    of_them = sa.select(DELIVERY.c.id).where(which)
+    execute(session, sa.update(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(of_them)).values(reply=None))
+    reports = sa.update(_arrival).where(_arrival.c.delivery_id.in_(of_them))
+    execute(session, reports.values(diagnostic=None, reporter=None))
+    execute(session, sa.update(DELIVERY).where(which).values(destination=""))
 
 
 def discard(session: Session, ids: Sequence[int]) -> int:
     """Deletes these deliveries with their attempts. How many of each issue ended how is added to its counts. What
     servers reported of them loses its words: they may name a reader, and nobody could tell any more which."""
-    execute(session, sa.update(_arrival).where(_arrival.c.delivery_id.in_(ids)).values(diagnostic=None))
+    execute(session, sa.update(_arrival).where(_arrival.c.delivery_id.in_(ids)).values(diagnostic=None, reporter=None))
     execute(session, sa.delete(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)))
     gone = execute(
         session,

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlmodel import Session
 
 from mailer.delivery.ledger.claiming import Claim, LeaseLost
+from mailer.delivery.ledger.forgetting import forget_late
 from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, IDS, WORKER, among, execute, listed, move
 from mailer.delivery.ledger.uncertain import RESEND_AFTER, apply_policy
 from mailer.delivery.reply import GIVE_UP_AFTER, Action, Consequence, Reply, wait
@@ -57,6 +58,7 @@ def record(session: Session, answers: Sequence[Answer]) -> None:
         move(session, event, ids, answers[-1].at, due_at=due_at)
     uncertain = [each.claim.delivery_id for each in answers if each.action.consequence is Consequence.LOSE_TRACK]
     apply_policy(session, uncertain, answers[-1].at, RESEND_AFTER)
+    forget_late(session, [each.claim.delivery_id for each in answers], answers[-1].at)
 
 
 class _Tries(NamedTuple):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, col
 
+from mailer.delivery.ledger.forgetting import forget_late
 from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, IDS, among, execute, listed, move
 from mailer.delivery.states import AttemptOutcome, DeliveryEvent, DeliveryStatus
 from mailer.tables import Edition, Issue, Publication, UncertainPolicy
@@ -27,6 +28,7 @@ def orphan(session: Session, worker_ids: Sequence[int], now: datetime, *, reason
     execute(session, _CLOSE, {"ids": listed(left), "now": now, "reason": reason})
     move(session, DeliveryEvent.LOSE_TRACK, left, now)
     apply_policy(session, left, now, timedelta())
+    forget_late(session, left, now)
     return len(left)
 
 

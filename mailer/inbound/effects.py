@@ -50,7 +50,7 @@ class Taken:
     arrival_id: int | None  #: None where the same mail came before
     queued: bool = False  #: a mail is due for it
     delivery_id: int | None = None  #: what it is about
-    waits: bool = False  #: for a person to read it: it is in the quarantine, now or since the same mail came before
+    waits: bool = False  #: for a person to read it: it is in the quarantine, now or still since the same came before
     number: int | None = None  #: of the arrival, also where the same mail came before
     erased: Sequence[str] = ()  #: addresses of a reader who is gone
 
@@ -89,13 +89,15 @@ class Effects:
 
     def _take(self, letter: Letter, number: int | None = None) -> Taken:
         """`number`: of the mail, where it has one."""
+        return self._act_on(self._taken_apart(letter), lambda: read(letter.octets), number)
+
+    def _taken_apart(self, letter: Letter) -> ReadLetter:
         message = mime.take_apart(letter.octets)
         domain = self._settings.mail_domain
         to = written_to(message.fields, domain) if letter.recipient is None else ours(letter.recipient, domain)
         sender = people.envelope_sender(message.fields) if letter.sender is None else letter.sender
         author = people.author(mime.fields(letter.octets).get("from", ""))
-        found = ReadLetter(letter, to, message, Incoming(kind=Kind.OTHER), sender, author)
-        return self._act_on(found, lambda: read(letter.octets), number)
+        return ReadLetter(letter, to, message, Incoming(kind=Kind.OTHER), sender, author)
 
     def tell(self, event: Event) -> Taken:
         """What take() does, for what a provider tells of one mail; its call is genuine."""
@@ -110,6 +112,19 @@ class Effects:
         letter = Letter(octets=event.octets, road=event.provider, recipient=None, sender=None)
         found = ReadLetter(letter, None, mime.take_apart(b""), Incoming(kind=Kind.OTHER), event=event)
         return self._transact(found, None, unclear="a defect of ours: see the log")
+
+    def number_of(self, letter: Letter) -> int | None:
+        """The arrival of this mail, if it came before. Raises DatabaseError."""
+        found = self._taken_apart(letter)
+        with self._database.read() as session:
+            return session.exec(select(Arrival.id).where(Arrival.digest == found.digest)).one_or_none()
+
+    def thrown_away(self, numbers: Collection[int]) -> set[int]:
+        """Those of these mails that are in the quarantine no more. Raises DatabaseError."""
+        if not numbers:
+            return set()
+        with self._database.read() as session:
+            return set(numbers) - set(session.exec(select(Quarantine.arrival_id)))
 
     def stay(self, numbers: Collection[int]) -> None:
         """These mails still lie in the mailbox, each waiting for a person: they stay known, so that none is a new one
@@ -151,7 +166,7 @@ class Effects:
                 arrival, _ = quarantine.whole(session, number, lock=True)
             if arrival is None:
                 before = session.exec(select(Arrival).where(Arrival.digest == found.digest)).one()
-                waits = before.effect is Effect.QUARANTINED
+                waits = before.effect is Effect.QUARANTINED and session.get(Quarantine, before.id) is not None
                 if waits and found.letter.road == "mailbox":
                     before.listed_at = self._clock()
                 reason = "the same mail came before"

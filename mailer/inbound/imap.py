@@ -33,8 +33,8 @@ class Imap:
         try:
             with self._connected() as client:
                 client.login(self._address.user, self._password)
-                client.select_folder(self._address.folder)
-                yield _Folder(client)
+                selected = client.select_folder(self._address.folder)
+                yield _Folder(client, selected.get(b"UIDVALIDITY"))
         except IMAPClientError as error:
             raise MailboxError(str(error) or type(error).__name__) from error
 
@@ -62,8 +62,10 @@ class Imap:
 
 
 class _Folder:
-    def __init__(self, client: IMAPClient) -> None:
-        self._client = client
+    """`validity`: with it, the number of a mail names this one for ever, also in a folder that is made anew."""
+
+    def __init__(self, client: IMAPClient, validity: object) -> None:
+        self._client, self._validity = client, validity
 
     @property
     def tells(self) -> bool:
@@ -71,23 +73,23 @@ class _Folder:
 
     def waiting(self) -> Sequence[str]:
         self._told.pop("EXISTS", None)
-        return [str(uid) for uid in sorted(self._client.search(["UNDELETED", "UNFLAGGED"]))]
+        return self._found("UNFLAGGED")
 
     def octets(self, name: str) -> bytes | None:
-        fetched = self._client.fetch([int(name)], [f"BODY.PEEK[]<0.{KEPT + 1}>"]).get(int(name), {})
+        fetched = self._client.fetch([_uid(name)], [f"BODY.PEEK[]<0.{KEPT + 1}>"]).get(_uid(name), {})
         found = next((value for field, value in fetched.items() if field.startswith(b"BODY[]")), None)
         return found if isinstance(found, bytes) else None
 
     def delete(self, name: str) -> None:
-        self._client.add_flags([int(name)], [DELETED], silent=True)
+        self._client.add_flags([_uid(name)], [DELETED], silent=True)
         if self._client.has_capability("UIDPLUS"):
-            self._client.uid_expunge([int(name)])
+            self._client.uid_expunge([_uid(name)])
 
     def keep(self, name: str) -> None:
-        self._client.add_flags([int(name)], [FLAGGED], silent=True)
+        self._client.add_flags([_uid(name)], [FLAGGED], silent=True)
 
     def kept(self) -> Collection[str]:
-        return ()  # they are flagged
+        return self._found("FLAGGED")
 
     def listen(self, seconds: float, woken: socket.socket) -> None:
         """Whatever the server says ends it: a look costs one command. It tells of each mail once, perhaps in an answer
@@ -101,6 +103,9 @@ class _Folder:
                     selector.register(each, selectors.EVENT_READ)
                 selector.select(seconds)
         self._client.idle_done()
+
+    def _found(self, flag: str) -> list[str]:
+        return [f"{self._validity} {uid}" for uid in sorted(self._client.search(["UNDELETED", flag]))]
 
     @property
     def _told(self) -> dict[str, Any]:
@@ -121,6 +126,10 @@ class _Folder:
             return False
         finally:
             connection.settimeout(ANSWER_SECONDS)
+
+
+def _uid(name: str) -> int:
+    return int(name.rpartition(" ")[2])
 
 
 def keep_alive(connection: socket.socket) -> None:

@@ -1,7 +1,8 @@
 """A mailbox that is looked into (IMAP, RFC 9051; POP3, RFC 1939), for those whose mail server hands nothing on.
 
-A mail is deleted there only after its effect is committed. What waits for a person stays. A connection that breaks
-loses nothing: what was acted on before is known by its digest when it is read again.
+A mail is deleted there only after its effect is committed. What waits for a person stays as long as it is in our
+quarantine: once it is thrown away there, as with the reader who is erased, it goes from the mailbox too. A connection
+that breaks loses nothing: what was acted on before is known by its digest when it is read again.
 """
 
 import logging
@@ -50,7 +51,8 @@ class Opened(Protocol):
         """It stays, and waits no longer."""
 
     def kept(self) -> Collection[str]:
-        """What stays and was there when it was last looked for what waits, where no mark there says so."""
+        """What stays and was there when it was last looked for what waits; where a mark there says so, perhaps also
+        what others marked."""
 
     def listen(self, seconds: float, woken: socket.socket) -> None:
         """Returns when mail may have come, when `woken` can be read, or after so long."""
@@ -93,7 +95,8 @@ class Mailbox:
         self._named = f"{address.user}@{address.host}"
         self._way, self._effects, self._patience = way, effects, patience or Patience()
         self._tries = Counter[str]()  # that did not end
-        self._stays = dict[str, int]()  # what waits there for a person, by the number of its arrival
+        # What waits there for a person, by the number of its arrival; None: it is not known here, and others' business.
+        self._stays = dict[str, int | None]()
         self._failures = 0  # one after the other
         self._stopping = threading.Event()
         self._wake: socket.socket | None = None
@@ -183,8 +186,7 @@ class Mailbox:
     def _go_through(self, opened: Opened, look: _Look) -> None:
         """Reads what waits: what has not been read yet before what was put off, or what the connection broke at."""
         waiting = opened.waiting()
-        self._stays = {name: self._stays[name] for name in opened.kept() if name in self._stays}
-        self._effects.stay(self._stays.values())
+        look.more = self._go_over(opened, opened.kept())
         self._tries = Counter({name: self._tries[name] for name in waiting if name in self._tries})
         waiting = sorted(waiting, key=lambda name: self._tries[name])
         for name in waiting[:AT_ONCE]:
@@ -196,7 +198,25 @@ class Mailbox:
                 del self._tries[name]
             else:
                 look.put_off = True
-        look.more = any(name not in self._tries for name in waiting[AT_ONCE:])
+        look.more |= any(name not in self._tries for name in waiting[AT_ONCE:])
+
+    def _go_over(self, opened: Opened, kept: Collection[str]) -> bool:
+        """Deletes what has stayed and is in the quarantine no more. Returns whether there is more to go over: what
+        stayed since before we were started is read once, to know which mail it is."""
+        self._stays = {name: self._stays[name] for name in kept if name in self._stays}
+        unknown = [name for name in kept if name not in self._stays]
+        for name in unknown[:AT_ONCE]:
+            if self._stopping.is_set():
+                return False
+            octets = opened.octets(name)
+            self._stays[name] = None if octets is None else self._effects.number_of(_letter(octets))
+        numbers = {number for number in self._stays.values() if number is not None}
+        thrown_away = self._effects.thrown_away(numbers)
+        for name in [name for name, number in self._stays.items() if number in thrown_away]:
+            opened.delete(name)
+            del self._stays[name]
+        self._effects.stay(numbers - thrown_away)
+        return len(unknown) > AT_ONCE
 
     def _one(self, opened: Opened, name: str, look: _Look) -> bool:
         """Whether it is done with."""
@@ -205,7 +225,7 @@ class Mailbox:
             return True
         try:
             with self._taking:
-                taken = self._effects.take(Letter(octets=octets, road="mailbox", recipient=None, sender=None))
+                taken = self._effects.take(_letter(octets))
         except StillSending:
             return False
         except QuarantineFull as problem:
@@ -222,3 +242,7 @@ class Mailbox:
 
     def _complain(self, error: Exception) -> None:
         log.error("mailbox %s: %s", self._named, error or type(error).__name__, extra={"action": "mailbox"})
+
+
+def _letter(octets: bytes) -> Letter:
+    return Letter(octets=octets, road="mailbox", recipient=None, sender=None)

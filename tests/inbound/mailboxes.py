@@ -71,8 +71,9 @@ def mailbox(
     scheme: str = "imap",
     patience: Patience | None = None,
     host: str = "127.0.0.1",
+    folder: str = "",
 ) -> Mailbox:
-    address = MailboxAddress.parse(f"{scheme}://inbound@{host}:{port}")
+    address = MailboxAddress.parse(f"{scheme}://inbound@{host}:{port}" + (f"/{folder}" if folder else ""))
     return Mailbox(address, WAYS[address.protocol](address, password), effects, patience)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from imapclient import IMAPClient
 
+from mailer import erasure
 from mailer.delivery.states import DeliveryStatus
 from mailer.inbound.incoming import Effect
 from tests.delivery.readers import Subscribe
@@ -105,6 +106,78 @@ def test_a_quarantined_mail_is_never_deleted_after_a_break(
     for _ in range(2):
         mailbox(inbound.effects, wire.port).look()
     assert (wire.broke, left(folder)) == (1, [(b"\\Flagged",)])
+
+
+@pytest.mark.parametrize("scheme", ["imap", "pop3"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_letter_of_an_erased_reader_stays_in_no_mailbox(
+    inbound: Inbound, folder: IMAPClient, server: dovecot.Ports, scheme: str, restarted: bool
+) -> None:
+    port = server.imap if scheme == "imap" else server.pop3
+    for sender, words in ((READER, "Hello"), ("boris@far.example", "Hello"), ("boris@far.example", f"Ask {READER}.")):
+        deliver(folder, letter(words, sender=sender, subject=words), f"editors@{DOMAIN}", sender)
+    looking = mailbox(inbound.effects, port, scheme=scheme)
+    looking.look()
+    assert len(left(folder)) == 3
+    assert erasure.discard_mail(inbound.app.database, [READER]).mails == 2
+    if restarted:
+        looking = mailbox(Inbound(inbound.app).effects, port, scheme=scheme)
+    looking.look()
+    folder.noop()
+    assert [len(folder.search(["SUBJECT", each])) for each in ("Hello", "Ask")] == [1, 0]
+    assert folder.search(["FROM", READER]) == []
+    looking.look()
+    assert (len(left(folder)), len(inbound.arrivals)) == (1, 3)
+
+
+def test_what_somebody_else_flagged_is_let_be(inbound: Inbound, folder: IMAPClient, server: dovecot.Ports) -> None:
+    deliver(folder, letter("Hello", sender=READER, subject="Hello"), f"editors@{DOMAIN}", READER)
+    folder.add_flags(folder.search(), [b"\\Flagged"])
+    looking = mailbox(inbound.effects, server.imap)
+    for _ in range(2):
+        looking.look()
+    assert (left(folder), inbound.arrivals) == ([(b"\\Flagged",)], [])
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_after_a_restart_what_was_thrown_away_goes_some_at_a_time(
+    inbound: Inbound, folder: IMAPClient, server: dovecot.Ports
+) -> None:
+    for number in range(5):
+        deliver(folder, letter("Hello", sender=READER, subject=f"{number}"), f"editors@{DOMAIN}", READER)
+    looking = mailbox(inbound.effects, server.imap)
+    for _ in range(3):
+        looking.look()
+    erasure.discard_mail(inbound.app.database, [READER])
+    looking = mailbox(inbound.effects, server.imap)
+    found = list[int]()
+    for _ in range(3):
+        looking.look()
+        found.append(len(left(folder)))
+    assert found == [3, 1, 0]
+
+
+def test_a_mailbox_that_was_made_anew_loses_no_letter_for_an_old_one(
+    inbound: Inbound, folder: IMAPClient, server: dovecot.Ports
+) -> None:
+    """Its numbers begin again (RFC 9051 §2.3.1.1)."""
+    folder.create_folder("Anew")
+    try:
+        folder.select_folder("Anew")
+        folder.append("Anew", letter("Hello", sender=READER, subject="Hello"))
+        looking = mailbox(inbound.effects, server.imap, folder="Anew")
+        looking.look()
+        folder.unselect_folder()
+        folder.delete_folder("Anew")
+        folder.create_folder("Anew")
+        folder.append("Anew", letter("Other", sender="boris@far.example", subject="Other"), [b"\\Flagged"])
+        erasure.discard_mail(inbound.app.database, [READER])
+        looking.look()
+        folder.select_folder("Anew")
+        assert len(folder.search()) == 1
+    finally:
+        folder.select_folder("INBOX")
+        folder.delete_folder("Anew")
 
 
 def test_a_report_that_outruns_the_answer_waits_in_the_mailbox(

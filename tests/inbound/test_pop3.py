@@ -57,12 +57,27 @@ def test_what_stays_for_longer_than_arrivals_are_kept_is_no_new_mail_after_a_res
     (first,) = inbound.arrivals
     clock.pass_(days=app.settings.keep_arrival_days + 1)
     (mailbox(inbound.effects, server.pop3, scheme="pop3") if restarted else looking).look()
-    assert retention.run(app.database, app.settings, clock(), lambda _: False)["arrivals"] == 0
+    keep = app.settings.model_copy(update={"keep_quarantine_days": 2 * app.settings.keep_arrival_days})
+    assert retention.run(app.database, keep, clock(), lambda _: False)["arrivals"] == 0
     mailbox(inbound.effects, server.pop3, scheme="pop3").look()
     assert [each.id for each in inbound.arrivals] == [first.id]
-    folder.delete_messages(folder.search())
-    folder.expunge()
+    assert len(left(folder)) == 1
+
+
+@pytest.mark.parametrize("scheme", ["imap", "pop3"])
+def test_what_was_kept_for_long_enough_goes_here_and_there(
+    inbound: Inbound, folder: IMAPClient, server: dovecot.Ports, clock: HandedClock, scheme: str
+) -> None:
+    deliver(folder, letter("Hello", sender=READER, subject="Hello"), f"editors@{DOMAIN}", READER)
+    app = inbound.app
+    looking = mailbox(inbound.effects, server.imap if scheme == "imap" else server.pop3, scheme=scheme)
     looking.look()
+    clock.pass_(days=app.settings.keep_arrival_days + 1)
+    looking.look()
+    done = retention.run(app.database, app.settings, clock(), lambda _: False)
+    assert (done["quarantine"], done["arrivals"], len(left(folder))) == (1, 0, 1)
+    looking.look()
+    assert left(folder) == []
     clock.pass_(days=app.settings.keep_arrival_days + 1)
     looking.look()
     assert retention.run(app.database, app.settings, clock(), lambda _: False)["arrivals"] == 1

@@ -13,6 +13,7 @@ Times are aware UTC. A status changes only along its room's table of transitions
 """
 
 import enum
+import secrets
 from datetime import date, datetime
 from typing import Any
 
@@ -322,9 +323,15 @@ class PartingReason(enum.StrEnum):
 
 
 class Parting(SQLModel, table=True):
-    """Why somebody left. Without address, subscription and day: nothing here says who it was."""
+    """Why somebody left. Without address, subscription, day and order: nothing here says who it was."""
 
-    id: int | None = Field(default=None, primary_key=True)
+    #: Drawn by lot: consecutive numbers would pair with the times at which readers left.
+    id: int = Field(
+        default_factory=lambda: secrets.randbelow(2**63 - 1) + 1,
+        primary_key=True,
+        sa_type=_BIG,
+        sa_column_kwargs={"autoincrement": False},
+    )
     publication_id: int = Field(foreign_key="publication.id", index=True)
     month: date  #: its first day
     reason: PartingReason = Field(sa_type=_one_of(PartingReason, "reason"))

@@ -14,7 +14,8 @@ from mailer.subscribers import partings
 from mailer.tables import Parting
 
 WordsOption = Annotated[
-    int, typer.Option("--words", min=0, max=10_000, help="Quote the newest so many of those who wrote why they left.")
+    int,
+    typer.Option("--words", min=0, max=10_000, help="Quote so many who wrote why they left, the newest months first."),
 ]
 
 

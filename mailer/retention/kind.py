@@ -24,6 +24,7 @@ class Kind:
     going: Callable[[datetime], sa.Select[Any]]  #: cutoff -> the keys of what goes; what is older than it goes
     remove: Callable[[Session, Sequence[Any], datetime, datetime], int]  #: keys, cutoff, now -> how many went
     portion: int = PORTION
+    then: Callable[[Session, datetime], None] | None = None  #: what is done with those that stay, once a day
 
     def cutoff(self, settings: Settings, now: datetime) -> datetime:
         return now - timedelta(days=self.days(settings))

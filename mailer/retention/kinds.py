@@ -8,6 +8,7 @@ from sqlmodel import col
 
 from mailer.retention import mail, readers
 from mailer.retention.kind import Kind, blanking, count, deleting
+from mailer.subscribers import partings
 from mailer.subscribers.subscription import UNDO
 from mailer.tables import (
     AddressChange,
@@ -70,6 +71,7 @@ KINDS: Sequence[Kind] = (
         key=col(Parting.id),
         going=lambda cutoff: sa.select(col(Parting.id)).where(col(Parting.month) < cutoff.date()),
         remove=deleting(Parting.id, lambda cutoff: col(Parting.month) < cutoff.date()),
+        then=partings.mix,
     ),
     Kind(
         name="networks",

@@ -42,6 +42,8 @@ def run(database: Database, settings: Settings, now: datetime, pause: Pause) -> 
         if not whole:
             break
         with database.write() as session:
+            if kind.then:
+                kind.then(session, now)
             _note(session, kind.name, gone, now)
     went = ", ".join(f"{number} {name}" for name, number in done.items() if number)
     if went:

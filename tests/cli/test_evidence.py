@@ -115,14 +115,15 @@ def test_stats_tell_no_small_number(reader: Type) -> None:
 
 def test_stats_quote_who_wrote_why_they_left_and_terminals_are_safe_from_them(installed: Type) -> None:
     with installation().database.write() as session:
-        for reason, words in (("unsafe", ""), ("unsafe", "at work \x1b[2J"), ("elsewhere", "a friend's copy")):
-            month = date(2026, 11, 1)
-            session.add(Parting(publication_id=1, month=month, reason=PartingReason(reason), words=words))
+        said = ((11, "unsafe", ""), (10, "unsafe", "at work \x1b[2J"), (11, "elsewhere", "a friend's copy"))
+        for month, reason, words in said:
+            row = {"month": date(2026, month, 1), "reason": PartingReason(reason), "words": words}
+            session.add(Parting(publication_id=1, **row))
     assert "left, unsafe: fewer than 10" in installed("stats").out
     assert "at work" not in installed("stats").out
-    said = installed("stats", "--words", "2").out
-    assert said.index("2026-11  unsafe: at work") < said.index("2026-11  elsewhere: a friend's copy")
-    assert "\x1b" not in said
+    out = installed("stats", "--words", "2").out
+    assert out.index("2026-10  unsafe: at work") < out.index("2026-11  elsewhere: a friend's copy")
+    assert "\x1b" not in out
     told = json.loads(installed("stats", "--words", "1", "--json").out)
     assert told["reasons"] == dict.fromkeys(PartingReason)
     assert told["words"] == [{"month": "2026-11", "reason": "elsewhere", "words": "a friend's copy"}]

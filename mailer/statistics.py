@@ -1,9 +1,21 @@
 """Statistics for editors: counts, and none so small that it could be about somebody.
 
-Whatever is shown is a `Count`: rounded to tens, and below ten only "fewer than 10". A total is the sum of what is shown
-beside it, never of what is true, so that no difference of two numbers tells a third.
+Whatever is shown is a `Count`: one of the two tens around the number, and none below FEWEST. Where between two tens the
+upper one begins is a secret of the installation: an editor who adds addresses of their own until a number turns learns
+where it turns, and each of ten counts is as likely as before. That place is
+
+- the same for what is the same number by nature, such as readers and the mails of each issue that they took: of many
+  roundings of one number the mean would tell it. So it is in every week and issue;
+- another for each other subject, so that one that is known (a new edition, a reason that nobody gives) betrays none,
+  and another for each number of digits, so that who knew it when there were few does not know it later. Within one
+  number of digits it stays: places that change with every ten would be a ruler for who adds many.
+
+A total is the sum of what is shown beside it, never of what is true, so that no difference of two tells a third.
+What remains: who holds a number at its turn sees that somebody came or went meanwhile; not who, nor how many there are.
 """
 
+import hashlib
+import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +41,8 @@ from mailer.tables import (
     Subscription,
 )
 
-FEWEST = 10
-"""Smaller numbers are not shown."""
+FEWEST = 20
+"""Smaller numbers are not shown; from 11 on one may be shown as this."""
 
 ISSUES = 8
 WEEKS = 12
@@ -38,26 +50,43 @@ WEEKS = 12
 
 @dataclass(frozen=True)
 class Count:
-    """A number as it may be shown. Made by `shown`, from which the true one cannot be had back."""
+    """A number as it may be shown. Made by `Rounding`, from which the true one cannot be had back."""
 
     tens: int
+    below: int = FEWEST  #: where `tens` is 0: it is smaller than this
 
     def __str__(self) -> str:
-        return f"{self.tens:,}" if self.tens else f"fewer than {FEWEST}"
+        return f"{self.tens:,}" if self.tens else f"fewer than {self.below}"
 
     @property
     def value(self) -> int | None:
-        """None for fewer than FEWEST, none at all among them."""
+        """None for what is too small, none at all among it."""
         return self.tens or None
 
 
-def shown(number: int) -> Count:
-    return Count((number + 5) // 10 * 10 if number >= FEWEST else 0)
+class Rounding:
+    """How one installation rounds. `key`: its secret; another one moves every turn, and by that narrows numbers."""
+
+    def __init__(self, key: str) -> None:
+        self._key = hmac.digest(key.encode(), b"mailer statistics", hashlib.sha256)
+
+    def shown(self, number: int, *subject: object) -> Count:
+        """`subject`: what it is the number of, the same for what is the same number by nature."""
+        upper = 10 * (number // 10 + 1)
+        tens = upper if number >= upper - self._early(upper, subject) else upper - 10
+        return Count(tens if tens >= FEWEST else 0)
+
+    def _early(self, ten: int, subject: Sequence[object]) -> int:
+        """By how much, 0 to 9, a number may be smaller than the ten as which it is shown."""
+        named = " ".join(map(str, (*subject, len(str(ten)))))
+        return int.from_bytes(hmac.digest(self._key, named.encode(), hashlib.sha256)) % 10
 
 
 def total(counts: Iterable[Count]) -> Count:
     """Of what is shown."""
-    return Count(sum(each.tens for each in counts))
+    parts = list(counts)
+    tens = sum(each.tens for each in parts)
+    return Count(tens) if tens else Count(0, below=sum(each.below for each in parts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,20 +141,23 @@ class Statistics:
     reasons: Mapping[str, Count]  #: why readers left, where they said so
 
 
-def of_publication(session: Session, publication: Publication, now: datetime) -> Statistics:
+def of_publication(session: Session, publication: Publication, rounding: Rounding, now: datetime) -> Statistics:
     editions = session.exec(
         select(Edition).where(Edition.publication_id == publication.id).order_by(col(Edition.position))
     ).all()
     return Statistics(
         publication=publication.slug,
-        readers=_readers(session, editions),
-        issues=_issues(session, publication, editions, now),
-        weeks=_weeks(session, publication, editions, now),
-        reasons={str(reason): shown(number) for reason, number in _reasons(session, publication)},
+        readers=_readers(session, editions, rounding),
+        issues=_issues(session, publication, editions, rounding, now),
+        weeks=_weeks(session, publication, editions, rounding, now),
+        reasons={
+            str(reason): rounding.shown(number, "reason", publication.id, reason)
+            for reason, number in _reasons(session, publication)
+        },
     )
 
 
-def _readers(session: Session, editions: Sequence[Edition]) -> dict[str, Count]:
+def _readers(session: Session, editions: Sequence[Edition], rounding: Rounding) -> dict[str, Count]:
     reading = [
         sa.select(sa.func.count())
         .where(col(Subscription.edition_id) == each.id, col(Subscription.status) == SubscriptionStatus.CONFIRMED)
@@ -133,11 +165,15 @@ def _readers(session: Session, editions: Sequence[Edition]) -> dict[str, Count]:
         for each in editions
     ]
     counts = session.execute(sa.select(*reading)).one() if reading else ()
-    return {each.code: shown(number) for each, number in zip(editions, counts, strict=True)}
+    return {each.code: rounding.shown(number, READERS, each.id) for each, number in zip(editions, counts, strict=True)}
+
+
+READERS = "readers"
+"""The subject of readers now, and of those whose server took an issue: the same number where nothing changes."""
 
 
 def _issues(
-    session: Session, publication: Publication, editions: Sequence[Edition], now: datetime
+    session: Session, publication: Publication, editions: Sequence[Edition], rounding: Rounding, now: datetime
 ) -> list[IssueFigures]:
     begun = session.exec(
         select(Issue)
@@ -158,13 +194,19 @@ def _issues(
                 editions=[
                     Figures(
                         edition=each.code,
-                        accepted=shown(counts.get((issue.id, each.id, DeliveryStatus.ACCEPTED), 0)),
-                        failed=shown(
-                            counts.get((issue.id, each.id, DeliveryStatus.REFUSED), 0)
-                            + counts.get((issue.id, each.id, DeliveryStatus.BOUNCED), 0)
+                        accepted=rounding.shown(
+                            counts.get((issue.id, each.id, DeliveryStatus.ACCEPTED), 0), READERS, each.id
                         ),
-                        unwanted=shown(counts.get((issue.id, each.id, DeliveryStatus.COMPLAINED), 0)),
-                        left=shown(left.get(each.id, 0)),
+                        failed=rounding.shown(
+                            counts.get((issue.id, each.id, DeliveryStatus.REFUSED), 0)
+                            + counts.get((issue.id, each.id, DeliveryStatus.BOUNCED), 0),
+                            "failed",
+                            each.id,
+                        ),
+                        unwanted=rounding.shown(
+                            counts.get((issue.id, each.id, DeliveryStatus.COMPLAINED), 0), "unwanted", each.id
+                        ),
+                        left=rounding.shown(left.get(each.id, 0), "left", each.id),
                     )
                     for each in editions
                 ],
@@ -233,7 +275,9 @@ def _acts(
     return {each.id: number for each, number in zip(editions, counts, strict=True)}
 
 
-def _weeks(session: Session, publication: Publication, editions: Sequence[Edition], now: datetime) -> list[Week]:
+def _weeks(
+    session: Session, publication: Publication, editions: Sequence[Edition], rounding: Rounding, now: datetime
+) -> list[Week]:
     zone = ZoneInfo(publication.time_zone)
     today = now.astimezone(zone).date()
     this = today - timedelta(days=today.weekday())
@@ -243,7 +287,10 @@ def _weeks(session: Session, publication: Publication, editions: Sequence[Editio
         Week(
             first_day=mondays[number + 1],
             **{
-                name: shown(sum(_acts(session, event, editions, bounds[number + 1], bounds[number]).values()))
+                name: rounding.shown(
+                    sum(_acts(session, event, editions, bounds[number + 1], bounds[number]).values()),
+                    *("week", publication.id, name),
+                )
                 for name, event in (("confirmed", ConsentEvent.CONFIRMED), ("left", ConsentEvent.LEFT))
             },
         )

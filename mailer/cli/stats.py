@@ -20,11 +20,12 @@ WordsOption = Annotated[
 
 
 def show(publication: PublicationOption = None, words: WordsOption = 0, as_json: JsonOption = False) -> None:
-    """Readers, issues and weeks in numbers, and why readers left: rounded to tens, and below ten not told."""
+    """Readers, issues and weeks in numbers, and why readers left: in tens, and small numbers not told."""
     app = installation()
+    rounding = statistics.Rounding(app.settings.address_key.get_secret_value())
     with app.database.read() as session:
         of = publications.find(session, publication)
-        found = statistics.of_publication(session, of, app.clock())
+        found = statistics.of_publication(session, of, rounding, app.clock())
         assert of.id is not None
         said = partings.said(session, of.id, limit=words) if words else []
     if as_json:
@@ -66,7 +67,7 @@ def _said(parting: Parting) -> dict[str, str]:
 
 
 def _object(found: Statistics) -> dict[str, Any]:
-    """null stands for fewer than ten."""
+    """null stands for a number that is too small to be told."""
     return {
         "publication": found.publication,
         "readers": {code: count.value for code, count in found.readers.items()},

@@ -117,14 +117,16 @@ class Effects:
         """The arrival of this mail, if it came before. Raises DatabaseError."""
         found = self._taken_apart(letter)
         with self._database.read() as session:
-            return session.exec(select(Arrival.id).where(Arrival.digest == found.digest)).one_or_none()
+            arrival = session.exec(select(Arrival).where(Arrival.digest == found.digest)).one_or_none()
+            return arrival.id if arrival else None
 
     def thrown_away(self, numbers: Collection[int]) -> set[int]:
         """Those of these mails that are in the quarantine no more. Raises DatabaseError."""
         if not numbers:
             return set()
         with self._database.read() as session:
-            return set(numbers) - set(session.exec(select(Quarantine.arrival_id)))
+            kept = session.exec(select(Quarantine.arrival_id)).all()
+        return set(numbers).difference(kept)
 
     def stay(self, numbers: Collection[int]) -> None:
         """These mails still lie in the mailbox, each waiting for a person: they stay known, so that none is a new one

@@ -109,17 +109,17 @@ def test_retention_shows_every_kind(reader: Type) -> None:
 
 
 def test_stats_tell_no_small_number(reader: Type) -> None:
-    assert "fewer than 10" in reader("stats").out
+    assert "fewer than 20" in reader("stats").out
     assert set(json.loads(reader("stats", "--json").out)["readers"].values()) == {None}
 
 
 def test_stats_quote_who_wrote_why_they_left_and_terminals_are_safe_from_them(installed: Type) -> None:
     with installation().database.write() as session:
         said = ((11, "unsafe", ""), (10, "unsafe", "at work \x1b[2J"), (11, "elsewhere", "a friend's copy"))
-        for month, reason, words in said:
-            row = {"month": date(2026, month, 1), "reason": PartingReason(reason), "words": words}
-            session.add(Parting(publication_id=1, **row))
-    assert "left, unsafe: fewer than 10" in installed("stats").out
+        for number, reason, words in said:
+            month = date(2026, number, 1)
+            session.add(Parting(publication_id=1, month=month, reason=PartingReason(reason), words=words))
+    assert "left, unsafe: fewer than 20" in installed("stats").out
     assert "at work" not in installed("stats").out
     out = installed("stats", "--words", "2").out
     assert out.index("2026-10  unsafe: at work") < out.index("2026-11  elsewhere: a friend's copy")

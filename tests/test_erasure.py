@@ -317,6 +317,17 @@ def test_a_report_about_a_mail_to_an_erased_reader_leaves_no_words(
     assert (arrival.status, arrival.diagnostic, arrival.reporter) == ("5.2.2", None, None)
 
 
+@pytest.mark.parametrize("typed", ["Ольга@пример.example", "ОЛЬГА@пример.example", "ольга@пример.example"])
+def test_test_mail_is_forgotten_in_whatever_case_its_address_was_typed(
+    app: App, publication: Publication, typed: str
+) -> None:
+    _test_mail(app, typed)
+    _test_mail(app, "boris@example.org")
+    _erase_listed_or_reader(app, "Ольга@пример.example")
+    with app.database.read() as session:
+        assert set(session.exec(select(Delivery.recipient))) == {None, "boris@example.org"}
+
+
 def _test_mail(app: App, to: str) -> None:
     now = app.clock()
     with app.database.write() as session:

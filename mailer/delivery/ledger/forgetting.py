@@ -12,6 +12,7 @@ from sqlmodel import Session
 from mailer.delivery.ledger.moving import AMONG_IDS, ATTEMPT, DELIVERY, execute, listed
 from mailer.delivery.states import WAITING, DeliveryStatus
 from mailer.statement import Statement
+from mailer.subscribers.address import same
 from mailer.tables import DeliveryKind, metadata
 
 _past = metadata.tables["past_deliveries"]
@@ -30,8 +31,11 @@ def forget_readers(session: Session, subscription_ids: sa.Select[Any], now: date
 
 
 def forget_recipient(session: Session, address: str, now: datetime) -> int:
-    """The same for test mail to this address, which has no subscription. Returns how many mails."""
-    theirs = DELIVERY.c.recipient.in_({address, address.lower()})
+    """The same for test mail to this address, however it was typed, which has no subscription. Returns how many."""
+    typed = execute(
+        session, sa.select(DELIVERY.c.recipient).where(DELIVERY.c.recipient.is_not(None)).distinct()
+    ).scalars()
+    theirs = DELIVERY.c.recipient.in_([each for each in typed if each == address or same(each, address)])
     _blank(session, theirs, now)
     return len(
         execute(session, sa.update(DELIVERY).where(theirs).values(recipient=None).returning(DELIVERY.c.id)).all()

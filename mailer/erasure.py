@@ -6,7 +6,7 @@ automatic mail and issues that wait     withdrawn
 reports, mail in the quarantine         without words, thrown away
 suppression list                        the keyed hash
 
-A reader who changed the address is one person with two: `erase_person` takes both.
+A reader who changed the address has two: `erase_person` takes both, unless somebody reads at the other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-import sqlalchemy.orm
 from sqlmodel import Session, col, select
 
 from mailer.database import Database
 from mailer.delivery import ledger
 from mailer.inbound import quarantine
-from mailer.subscribers import chain
+from mailer.subscribers import chain, former
 from mailer.subscribers.address import Address
 from mailer.tables import (
     Subscriber,
@@ -48,46 +47,22 @@ def erase(session: Session, subscriber_id: int, *, by: str, why: str = "erased",
     return True
 
 
-def erase_person(
-    session: Session, subscriber_id: int, *, by: str, now: datetime, unless_moved_since: datetime | None = None
-) -> list[str]:
-    """Erases the subscriber and every address that its reader came from or went on to, with all that is read there.
-
-    `unless_moved_since`: a former address that was left after that stays, for it may take the change back: who moved a
-    reader with a forwarded letter must not be able to erase them. Retention takes it later. Returns what was erased.
-    """
-    every = addresses_of(session, subscriber_id, unless_moved_since=unless_moved_since)
-    rows = sa.select(col(Subscriber.id)).where(col(Subscriber.id).in_(every)).order_by(col(Subscriber.id))
-    session.execute(rows.with_for_update())  # in the order in which a change of address locks them
+def erase_person(session: Session, subscriber_id: int, *, by: str, now: datetime) -> list[str]:
+    """Erases the subscriber, whatever is read there, and of the other addresses of the same reader each that nobody has
+    a use for (`former.together`). Returns what was erased."""
+    _lock(session, former.addresses_of(session, subscriber_id))
     erased = list[str]()
-    for each in addresses_of(session, subscriber_id, unless_moved_since=unless_moved_since):
+    for each in former.together(session, subscriber_id, now).goes:
         address = session.get_one(Subscriber, each).address
         if erase(session, each, by=by, now=now):
             erased.append(address)
     return erased
 
 
-def addresses_of(
-    session: Session, subscriber_id: int, *, unless_moved_since: datetime | None = None, onward: bool = True
-) -> list[int]:
-    """Ids: the subscriber's own, where there is one, and those of the addresses before and, `onward`, after it."""
-    before, after = sa.orm.aliased(Subscription), sa.orm.aliased(Subscription)
-    pairs = sa.select(col(before.subscriber_id), col(after.subscriber_id)).join(
-        after, col(after.id) == col(before.moved_to_id)
-    )
-    known = sa.select(col(Subscriber.id)).where(col(Subscriber.id) == subscriber_id)
-    found = set[int]()
-    following = set(session.execute(known).scalars())
-    while following:
-        found |= following
-        back = pairs.where(col(after.subscriber_id).in_(following))
-        if unless_moved_since is not None:
-            back = back.where(col(before.changed_at) <= unless_moved_since)
-        on = pairs.where(col(before.subscriber_id).in_(following))
-        following = {
-            each for road in ((back, on) if onward else (back,)) for pair in session.execute(road) for each in pair
-        } - found
-    return sorted(found)
+def _lock(session: Session, subscriber_ids: Sequence[int]) -> None:
+    """In the order in which a change of address locks them."""
+    rows = sa.select(col(Subscriber.id)).where(col(Subscriber.id).in_(subscriber_ids)).order_by(col(Subscriber.id))
+    session.execute(rows.with_for_update())
 
 
 def forget(session: Session, subscriber_ids: Sequence[int], why: str, now: datetime) -> None:

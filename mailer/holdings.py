@@ -6,18 +6,18 @@ fails.
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlmodel import Session, SQLModel, col, select
 
-from mailer import erasure
-from mailer.subscribers import person, receipts
-from mailer.subscribers.subscription import UNDO
+from mailer.subscribers import former, person, receipts
+from mailer.subscribers.address import Address
 from mailer.tables import (
     Arrival,
     Attempt,
     Delivery,
+    DeliveryKind,
     Edition,
     Issue,
     Publication,
@@ -59,46 +59,46 @@ TABLES: Mapping[str, str] = {
 """Each table, and where it stands in what `of_person` returns, or why it holds nothing about a reader."""
 
 _OURS = {"id", "subscriber_id", "subscription_id", "edition_id", "issue_id", "message_id", "consent_id", "delivery_id"}
+_OURS |= {"moved_to_id", "taken_back_to_id"}
 """Numbers of rows: they say nothing about a reader."""
 
 
 def of_person(session: Session, subscriber: Subscriber) -> dict[str, Any]:
-    """For the operator: all of it, with that of the addresses that the reader came from or went on to."""
-    held = _of_subscriber(session, subscriber)
-    return held | {"other_addresses": [_of_subscriber(session, each) for each in _others(session, subscriber)]}
+    """For the operator: all of it, with that of the addresses that the reader came from or went on to. Whoever moved a
+    reader with a forwarded letter is among them."""
+    assert subscriber.id is not None
+    others = set(former.addresses_of(session, subscriber.id)) - {subscriber.id}
+    found = session.exec(select(Subscriber).where(col(Subscriber.id).in_(others)).order_by(col(Subscriber.id)))
+    return _of_subscriber(session, subscriber) | {"other_addresses": [_of_subscriber(session, each) for each in found]}
 
 
-def file_of(session: Session, subscription_id: int, now: datetime) -> bytes | None:
+def of_address(session: Session, address: Address, address_hash: str) -> dict[str, Any] | None:
+    """For the operator: of whoever has the address, also where it is no reader's: on the suppression list, in test
+    mail. None where nothing is held."""
+    reader = session.exec(select(Subscriber).where(Subscriber.address_hash == address_hash)).one_or_none()
+    if reader is not None:
+        return of_person(session, reader)
+    held = {"mails": _mails(session, [], address.text), "suppressions": _suppressions(session, address_hash)}
+    return {"address": address.text, "subscriptions": [], **held, "other_addresses": []} if any(held.values()) else None
+
+
+def of_reader(session: Session, subscriber: Subscriber) -> dict[str, Any]:
+    """For the reader, of this address and of no other (docs/decisions/0016-change-of-address.md): the same without who
+    of the staff did what, and without their notes."""
+    return _without_staff(_of_subscriber(session, subscriber))
+
+
+def file_of(session: Session, subscription_id: int) -> bytes | None:
     """`of_reader`, of whoever reads or read by this subscription, as JSON; None where it was erased."""
     subscription = session.get(Subscription, subscription_id)
     if subscription is None:
         return None
-    subscriber = session.get_one(Subscriber, subscription.subscriber_id)
-    return as_json(of_reader(session, subscriber, unless_moved_since=now - UNDO))
+    return as_json(of_reader(session, session.get_one(Subscriber, subscription.subscriber_id)))
 
 
 def as_json(held: Mapping[str, Any]) -> bytes:
     """For a person to read, and for a program."""
     return json.dumps(held, ensure_ascii=False, indent=2, default=lambda each: each.isoformat()).encode() + b"\n"
-
-
-def of_reader(session: Session, subscriber: Subscriber, *, unless_moved_since: datetime | None) -> dict[str, Any]:
-    """For the reader: the same without who of the staff did what, and without their notes.
-
-    Of the other addresses those that the reader came from, except one that may take the change back (see
-    `erasure.erase_person`). Where they went on to is never told at an address that they left
-    (docs/decisions/0016-change-of-address.md).
-    """
-    former = _others(session, subscriber, unless_moved_since=unless_moved_since, onward=False)
-    held, *others = (_without_staff(_of_subscriber(session, each)) for each in (subscriber, *former))
-    return held | {"other_addresses": others}
-
-
-def _others(session: Session, subscriber: Subscriber, **which: Any) -> list[Subscriber]:
-    assert subscriber.id is not None
-    ids = erasure.addresses_of(session, subscriber.id, **which)
-    found = select(Subscriber).where(col(Subscriber.id).in_(ids), Subscriber.id != subscriber.id)
-    return list(session.exec(found.order_by(col(Subscriber.id))))
 
 
 def _without_staff(held: dict[str, Any]) -> dict[str, Any]:
@@ -145,25 +145,24 @@ def _of_subscriber(session: Session, subscriber: Subscriber) -> dict[str, Any]:
             }
             for subscription, edition, publication in rows
         ],
-        "mails": _mails(session, [subscription.id for subscription, _, _ in rows]),
-        "suppressions": [
-            _values(entry)
-            for entry in session.exec(
-                select(Suppression)
-                .where(Suppression.address_hash == subscriber.address_hash)
-                .order_by(col(Suppression.id))
-            )
-        ],
+        "mails": _mails(session, [subscription.id for subscription, _, _ in rows], subscriber.address),
+        "suppressions": _suppressions(session, subscriber.address_hash),
     }
 
 
-def _mails(session: Session, subscription_ids: Sequence[int | None]) -> list[dict[str, Any]]:
-    """The newest first."""
+def _suppressions(session: Session, address_hash: str) -> list[dict[str, Any]]:
+    found = select(Suppression).where(Suppression.address_hash == address_hash).order_by(col(Suppression.id))
+    return [_values(entry) for entry in session.exec(found)]
+
+
+def _mails(session: Session, subscription_ids: Sequence[int | None], address: str) -> list[dict[str, Any]]:
+    """To these subscriptions, and test mail to the address. The newest first."""
+    tests = sa.and_(col(Delivery.recipient).in_({address, address.lower()}), Delivery.kind == DeliveryKind.TEST)
     found = (
         select(Delivery, Edition.code, Issue.slug)
         .join(Edition, col(Edition.id) == col(Delivery.edition_id))
         .outerjoin(Issue, col(Issue.id) == col(Delivery.issue_id))
-        .where(col(Delivery.subscription_id).in_(subscription_ids))
+        .where(sa.or_(col(Delivery.subscription_id).in_(subscription_ids), tests))
         .order_by(col(Delivery.id).desc())
     )
     rows = session.exec(found).all()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlmodel import select
 
-from mailer import holdings, retention
+from mailer import retention
 from mailer.app import App
 from mailer.database import DatabaseError
 from mailer.delivery import launch, workers
@@ -140,7 +140,7 @@ class Worker:
         app = self._app
         sender = self._sender = Sender(
             database=app.database,
-            composer=Composer(app.settings, app.tokens, self._keys, held=holdings.file_of),
+            composer=Composer(app.settings, app.tokens, self._keys),
             ways=self._ways,
             clock=app.clock,
             worker_id=worker_id,

@@ -1,6 +1,7 @@
 """mailer subscribers erase, export-one: one reader's data, taken along or gone."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 from sqlmodel import Session, select
@@ -10,25 +11,33 @@ from mailer.app import App
 from mailer.cli.printing import printable
 from mailer.cli.shared import installation, who
 from mailer.errors import MailerError
-from mailer.subscribers import address
-from mailer.tables import Subscriber, Suppression
+from mailer.inbound import quarantine
+from mailer.subscribers import address, former
+from mailer.subscribers.former import Stays
+from mailer.tables import Subscriber
 
 _UNREAD = "The suppression list and test mail no longer name it; a keyed hash on the list stays."
+
+_WHY = {
+    Stays.READ: "somebody reads there, or is asked to confirm",
+    Stays.BACK: "a change of address, or leaving, can be taken back there for 30 days",
+}
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS")]
 
 
 def export_one(of: AddressArgument) -> None:
-    """Everything that is held about one reader, as JSON, with the addresses that they came from or went on to.
+    """Everything that is held about one address, as JSON: of its reader, of who is only on the suppression list, and
+    test mail.
 
-    The reader's own page gives the same, but for notes and who of the staff wrote them.
+    The reader's own page gives the same, but for notes, for who of the staff wrote them, and for the other addresses:
+    whoever moved this reader with a forwarded letter stands among them. Hand them on to who has those mailboxes.
     """
     app, hashed = _of(of)
     with app.database.read() as session:
-        reader = _reader(session, hashed)
-        if reader is None:
-            raise MailerError(_unknown(session, hashed, of))
-        held = holdings.of_person(session, reader)
+        held = holdings.of_address(session, address.parse(of), hashed)
+    if held is None:
+        raise MailerError(_unknown(None, of))
     print(holdings.as_json(held).decode(), end="")
 
 
@@ -36,18 +45,26 @@ def erase(
     of: AddressArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
 ) -> None:
-    """Erase a reader from everything, for good, with the addresses that they came from or went on to. An address that
-    no reader has goes from the suppression list.
+    """Erase a reader from everything, for good, with the addresses that they came from or went on to, unless somebody
+    reads there: those are erased by themselves. An address that no reader has goes from the suppression list.
 
     A keyed hash of each stays, so that no list brings them back.
     """
     app, hashed = _of(of)
     typed = address.parse(of)
     with app.database.read() as session:
+        held = holdings.of_address(session, typed, hashed)
         reader = _reader(session, hashed)
-        unknown = _unknown(session, hashed, of)
-        along = erasure.addresses_of(session, reader.id) if reader and reader.id else []
-        known = [session.get_one(Subscriber, each).address for each in along]
+        along = former.together(session, reader.id, app.clock()) if reader and reader.id else None
+        known = [session.get_one(Subscriber, each).address for each in along.goes] if along else []
+        stays = [(session.get_one(Subscriber, each).address, why) for each, why in along.stays.items()] if along else []
+        if not (known or _names(held) or quarantine.naming(session, typed.text)):
+            raise MailerError(_unknown(held, of))
+    for each, why in stays:
+        print(
+            f"{printable(each)}, which the same reader came from or went on to, stays: {_WHY[why]}."
+            f" To erase it: mailer subscribers erase {printable(each)}"
+        )
     if not yes:
         typer.confirm(f"Erase {printable(' and '.join(known or [typed.text]))} for good?", abort=True)
     gone = list[str]()
@@ -56,8 +73,6 @@ def erase(
             gone = erasure.erase_person(session, reader.id, by=who(), now=app.clock())
         was_listed = erasure.erase_listed(session, typed, hashed, now=app.clock())
     mails, is_overwritten = erasure.discard_mail(app.database, {typed.text, *gone})
-    if not (gone or was_listed or mails):
-        raise MailerError(unknown)
     if gone:
         print(f"Erased: {printable(', '.join(gone))}.")
     else:
@@ -84,7 +99,12 @@ def _reader(session: Session, hashed: str) -> Subscriber | None:
     return session.exec(select(Subscriber).where(Subscriber.address_hash == hashed)).one_or_none()
 
 
-def _unknown(session: Session, hashed: str, text: str) -> str:
-    listed = session.exec(select(Suppression).where(Suppression.address_hash == hashed)).first()
-    rest = f"only the suppression list knows it ({listed.reason})" if listed else "nothing is held about it"
+def _names(held: Mapping[str, Any] | None) -> bool:
+    """Whether it is more than keyed hashes."""
+    return bool(held and (held["mails"] or any(each["address"] or each["note"] for each in held["suppressions"])))
+
+
+def _unknown(held: Mapping[str, Any] | None, text: str) -> str:
+    reasons = [each["reason"] for each in held["suppressions"]] if held else []
+    rest = f"only the suppression list knows it ({reasons[0]})" if reasons else "nothing is held about it"
     return f"No reader has the address {printable(text)}; {rest}."

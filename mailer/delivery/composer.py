@@ -16,7 +16,7 @@ from sqlmodel import Session
 from mailer import links, tables
 from mailer.delivery.ledger import Claim
 from mailer.delivery.letterhead import by_mail, head_of, letterhead_of
-from mailer.delivery.recipes import OF_ONE, Forwarding, Held, Recipe, forwarding_of, recipe_of, recipe_of_one
+from mailer.delivery.recipes import OF_ONE, Forwarding, Recipe, forwarding_of, recipe_of, recipe_of_one
 from mailer.delivery.session import Envelope
 from mailer.errors import MailerError
 from mailer.links import Command
@@ -81,10 +81,9 @@ VALID_HOURS = {
 class Composer:
     """Turns claims into envelopes: `load` inside the transaction that claimed them, `envelopes` outside."""
 
-    def __init__(self, settings: Settings, tokens: Tokens, keys: Sequence[DkimKey] = (), *, held: Held) -> None:
+    def __init__(self, settings: Settings, tokens: Tokens, keys: Sequence[DkimKey] = ()) -> None:
         self._settings = settings
         self._tokens = tokens
-        self._held = held
         self._signer = Signer(keys)
         self._made = OrderedDict[object, Made]()
         self._rendering = threading.Lock()
@@ -107,7 +106,7 @@ class Composer:
         if claim.kind is DeliveryKind.FORWARD:
             return forwarding_of(session, claim)
         if claim.kind in OF_ONE:
-            return recipe_of_one(session, claim, self._held)
+            return recipe_of_one(session, claim)
         if claim.message_id is None:
             named = claim.kind, claim.language, claim.edition_id
             if named not in recipes:

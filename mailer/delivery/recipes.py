@@ -1,12 +1,11 @@
 """What a mail is made from, read in the transaction that claimed it: rendering takes a while, and comes after."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 
 from sqlmodel import Session
 
+from mailer import holdings
 from mailer.delivery.choices import choices_of
 from mailer.delivery.ledger import Claim
 from mailer.errors import MailerError
@@ -44,10 +43,6 @@ class Forwarding:
     enclosed: Enclosed | None
 
 
-Held = Callable[[Session, int, datetime], bytes | None]
-"""What is held about the reader of a subscription, as a file; None where it was erased."""
-
-
 def recipe_of(session: Session, claim: Claim) -> Recipe:
     """The same for every claim of this kind, language and edition."""
     edition = session.get_one(Edition, claim.edition_id)
@@ -64,13 +59,13 @@ OF_ONE = frozenset({DeliveryKind.PREFERENCES, DeliveryKind.MY_DATA_FILE})
 """Mail that says something of its own reader, beside their address and tokens."""
 
 
-def recipe_of_one(session: Session, claim: Claim, held: Held) -> Recipe | MailerError:
+def recipe_of_one(session: Session, claim: Claim) -> Recipe | MailerError:
     """Of a mail of the kinds OF_ONE: as things are now, not as they were when it was queued."""
     recipe = recipe_of(session, claim)
     assert claim.subscription_id is not None
     if claim.kind is DeliveryKind.PREFERENCES:
         return replace(recipe, choices=choices_of(session, claim.subscription_id, recipe.publication, claim.queued_at))
-    content = held(session, claim.subscription_id, claim.queued_at)
+    content = holdings.file_of(session, claim.subscription_id)
     if content is None:
         return MailerError("its reader was erased")
     return replace(recipe, enclosed=Enclosed(name="my-data.json", content=content))

@@ -9,7 +9,6 @@ from mailer.delivery import automatic
 from mailer.inbound.done import Done
 from mailer.inbound.incoming import Effect
 from mailer.subscribers import access
-from mailer.subscribers.subscription import UNDO
 from mailer.tables import DeliveryKind, Subscription
 
 
@@ -25,11 +24,7 @@ def ask(session: Session, subscription_id: int, kind: DeliveryKind, window: time
 def erase(session: Session, subscription_id: int, now: datetime) -> Done:
     """Everything goes. There is nobody left to be answered."""
     named = session.get(Subscription, subscription_id)
-    erased = (
-        erasure.erase_person(session, named.subscriber_id, by="reader", now=now, unless_moved_since=now - UNDO)
-        if named
-        else []
-    )
+    erased = erasure.erase_person(session, named.subscriber_id, by="reader", now=now) if named else []
     if not erased:
         return Done(effect=Effect.NOTHING, reason="what it names was erased before")
     return Done(effect=Effect.ERASED, reason="the reader had everything erased", erased=erased)

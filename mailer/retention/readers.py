@@ -104,14 +104,17 @@ def former(cutoff: datetime) -> sa.Select[Any]:
 
 
 def left_behind(cutoff: datetime) -> sa.Select[Any]:
-    """Who moved from there was erased, and nothing is read there."""
+    """Who moved from there was erased, and nothing is read there, or asked for."""
     target = sa.orm.aliased(Subscription)
     lost = sa.exists().where(
         col(Subscription.subscriber_id) == col(Subscriber.id),
         col(Subscription.moved_to_id).is_not(None),
         ~sa.exists().where(col(target.id) == col(Subscription.moved_to_id)),
     )
-    return former(cutoff).where(lost)
+    asked = sa.exists().where(
+        col(Subscription.subscriber_id) == col(Subscriber.id), col(Subscription.status) == SubscriptionStatus.PENDING
+    )
+    return former(cutoff).where(lost, ~asked)
 
 
 def erasing(going: Callable[[datetime], sa.Select[Any]]) -> Any:

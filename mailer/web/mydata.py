@@ -4,6 +4,7 @@ Only a link that was mailed for it opens it (docs/decisions/0017-consent-chain.m
 forwarded.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,6 @@ from mailer.delivery.states import DeliveryStatus
 from mailer.rendering.words import Words, words
 from mailer.subscribers import access, moving
 from mailer.subscribers.states import SubscriptionStatus
-from mailer.subscribers.subscription import UNDO
 from mailer.tables import ConsentEvent, Subscriber, SuppressionReason
 from mailer.tokens import Purpose
 from mailer.web.asking import evenly
@@ -43,11 +43,6 @@ def _reader(session: Session, link: MailedLink) -> tuple[Standing, Subscriber]:
     """Who got the letter with this link. Raises LinkProblem."""
     standing = _standing(session, link, Purpose.MY_DATA)
     return standing, session.get_one(Subscriber, standing.subscription.subscriber_id)
-
-
-def _held(session: Session, link: MailedLink, subscriber: Subscriber) -> dict[str, Any]:
-    """What the same reader may erase, but for an address that they went on to, whose name is not told here."""
-    return holdings.of_reader(session, subscriber, unless_moved_since=link.site.app.clock() - UNDO)
 
 
 # Asking for the link: behind any letter's way to the preferences
@@ -109,20 +104,17 @@ def _asking(link: MailedLink, standing: Standing, *, sent: bool) -> Response:
 
 @router.api_route("/d/{token}", methods=READ)
 def show(link: TheMailedLink) -> Response:
-    """All of it, readable; the letters as far as a page holds them."""
+    """All of it, readable; the newest letters."""
     with link.site.app.database.read() as session:
         standing, subscriber = _reader(session, link)
-        held = _held(session, link, subscriber)
-    everywhere = [held, *held["other_addresses"]]
-    mails = sorted(
-        (mail for each in everywhere for mail in each["mails"]), key=lambda mail: mail["queued_at"], reverse=True
-    )
+        held = holdings.of_reader(session, subscriber)
+    mails = held["mails"]
     speech = words(link.language(standing))
     return link.page(
         "my-data.html",
         standing,
         held=held,
-        everywhere=everywhere,
+        has_moved_here=_has_moved_here(held),
         mails=mails[:MAILS_SHOWN],
         earlier=len(mails[MAILS_SHOWN:]),
         why_listed=lambda reason: _why_listed(speech, reason),
@@ -140,7 +132,7 @@ def download(link: TheMailedLink) -> Response:
     """The same as a file."""
     with link.site.app.database.read() as session:
         _, subscriber = _reader(session, link)
-        held = _held(session, link, subscriber)
+        held = holdings.of_reader(session, subscriber)
     return Response(
         holdings.as_json(held),
         media_type="application/json; charset=utf-8",
@@ -170,11 +162,17 @@ def erase(link: TheMailedLink) -> Response:
         standing = of_subscription_id(session, link.read(session, Purpose.MY_DATA, of_subscription_id))
         erased = list[str]()
         if standing is not None:
-            now, reader_id = app.clock(), standing.subscription.subscriber_id
-            erased = erasure.erase_person(session, reader_id, by="reader", now=now, unless_moved_since=now - UNDO)
+            reader_id = standing.subscription.subscriber_id
+            erased = erasure.erase_person(session, reader_id, by="reader", now=app.clock())
     if erased:
         erasure.discard_mail(app.database, erased)
     return link.page("erased.html", standing)
+
+
+def _has_moved_here(held: Mapping[str, Any]) -> bool:
+    """By what is held of this address alone: what became of the former one is not told here."""
+    acts = (consent for each in held["subscriptions"] for consent in each["consents"])
+    return any(act["event"] == ConsentEvent.CONFIRMED and act["source"] == moving.SOURCE for act in acts)
 
 
 def _state(words: Words, status: SubscriptionStatus) -> str:
@@ -228,7 +226,7 @@ def _act(words: Words, event: ConsentEvent, source: str) -> str:
 
 def _why_listed(words: Words, reason: SuppressionReason) -> str:
     return {
-        SuppressionReason.BOUNCE: words.gettext("Letters came back: there is no such mailbox."),
+        SuppressionReason.BOUNCE: words.gettext("Letters cannot be delivered to it."),
         SuppressionReason.COMPLAINT: words.gettext("A letter was reported as unwanted."),
         SuppressionReason.OPERATOR: words.gettext("We put it there ourselves."),
         SuppressionReason.ERASED: words.gettext("Your data were erased."),

@@ -1,15 +1,15 @@
 """consent, retention, stats, and one reader's data by command."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from sqlmodel import Session, select
 
 from mailer.cli.shared import installation
 from mailer.delivery.states import DeliveryStatus
-from mailer.subscribers import address, chain, optin
-from mailer.tables import Delivery, DeliveryKind, Edition, Parting, PartingReason, Suppression
+from mailer.subscribers import address, chain, moving, optin
+from mailer.tables import Delivery, DeliveryKind, Edition, Parting, PartingReason, Subscription, Suppression
 from tests.cli.conftest import Type
 
 ANNA = "anna@example.org"
@@ -136,10 +136,63 @@ def test_one_reader_is_exported_and_erased(reader: Type) -> None:
     erased = reader("subscribers", "erase", ANNA, "--yes")
     assert erased.status == 0
     assert erased.lines[0].startswith(f"Erased: {ANNA}.")
-    for command in (("export-one", ANNA), ("erase", ANNA, "--yes")):
-        typed = reader("subscribers", *command)
-        assert typed.status == 1
-        assert "only the suppression list knows it (erased)" in typed.err
+    again = reader("subscribers", "erase", ANNA)
+    assert (again.status, again.out) == (1, "")
+    assert "only the suppression list knows it (erased)" in again.err
+    kept = json.loads(reader("subscribers", "export-one", ANNA).out)
+    assert [(each["address"], each["reason"]) for each in kept["suppressions"]] == [(None, "erased")]
+    assert (kept["subscriptions"], kept["mails"]) == ([], [])
+
+
+def moves_to(new: str) -> None:
+    """anna goes on there."""
+    app = installation()
+    parsed, said = address.parse(new), {"wording": "", "network": "", "now": app.clock()}
+    with app.database.write() as session:
+        old = session.exec(select(Subscription.id)).first()
+        assert old is not None
+        hashed = address.hash(parsed, app.settings.address_key.get_secret_value())
+        owed = moving.ask(session, old, parsed, hashed, window=timedelta(), **said).owed  # type: ignore[arg-type]
+        assert owed is not None
+        assert owed.consent_id is not None
+        moving.confirm(session, owed.consent_id, language="en", **said)  # type: ignore[arg-type]
+
+
+def test_an_address_of_the_same_reader_stays_where_they_read_and_the_operator_is_told(reader: Type) -> None:
+    moves_to("anna@example.net")
+    whole = json.loads(reader("subscribers", "export-one", ANNA).out)
+    assert [each["address"] for each in whole["other_addresses"]] == ["anna@example.net"]
+    erased = reader("subscribers", "erase", ANNA, "--yes")
+    assert erased.lines[:2] == [
+        "anna@example.net, which the same reader came from or went on to, stays: somebody reads there, or is asked to"
+        " confirm. To erase it: mailer subscribers erase anna@example.net",
+        f"Erased: {ANNA}.",
+    ]
+    assert reader("subscribers", "erase", "anna@example.net", "--yes").lines[0] == "Erased: anna@example.net."
+
+
+def test_an_address_that_can_take_a_change_back_stays_and_the_operator_is_told(reader: Type) -> None:
+    moves_to("anna@example.net")
+    erased = reader("subscribers", "erase", "anna@example.net", "--yes")
+    assert erased.lines[:2] == [
+        f"{ANNA}, which the same reader came from or went on to, stays: a change of address, or leaving, can be taken"
+        f" back there for 30 days. To erase it: mailer subscribers erase {ANNA}",
+        "Erased: anna@example.net.",
+    ]
+
+
+def test_nobody_is_asked_whether_to_erase_an_address_of_which_nothing_is_held(installed: Type) -> None:
+    for command in ("erase", "export-one"):
+        typed = installed("subscribers", command, "nobody@example.org")
+        assert (typed.status, typed.out) == (1, "")
+        assert typed.err == "mailer: No reader has the address nobody@example.org; nothing is held about it.\n"
+
+
+def test_an_address_that_stands_on_the_suppression_list_alone_is_exported(installed: Type) -> None:
+    installed("suppression", "add", "Rang@example.org", "--note", "rang us")
+    held = json.loads(installed("subscribers", "export-one", "rang@example.org").out)
+    assert (held["address"], held["subscriptions"], held["mails"]) == ("rang@example.org", [], [])
+    assert [(each["reason"], each["note"]) for each in held["suppressions"]] == [("operator", "rang us")]
 
 
 def test_an_address_that_stands_on_the_suppression_list_alone_is_erased_there(installed: Type) -> None:
@@ -156,7 +209,7 @@ def test_an_address_that_stands_on_the_suppression_list_alone_is_erased_there(in
     assert "only the suppression list knows it (operator)" in again.err
 
 
-def test_who_was_only_sent_a_test_is_erased_too(installed: Type) -> None:
+def test_who_was_only_sent_a_test_is_exported_and_erased_too(installed: Type) -> None:
     now = installation().clock()
     with installation().database.write() as session:
         session.add(
@@ -171,6 +224,8 @@ def test_who_was_only_sent_a_test_is_erased_too(installed: Type) -> None:
                 changed_at=now,
             )
         )
+    held = json.loads(installed("subscribers", "export-one", "Test@anna.example").out)
+    assert [(each["kind"], each["recipient"]) for each in held["mails"]] == [("test", "test@anna.example")]
     assert installed("subscribers", "erase", "Test@anna.example", "--yes").status == 0
     with installation().database.read() as session:
         (test,) = session.exec(select(Delivery)).all()

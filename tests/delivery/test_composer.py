@@ -7,7 +7,6 @@ import re
 import pytest
 from sqlmodel import select
 
-from mailer import holdings
 from mailer.app import App
 from mailer.delivery import automatic
 from mailer.delivery.composer import Composer
@@ -68,7 +67,7 @@ def made(app: App, composer: Composer, worker_id: int) -> tuple[bytes, bool]:
 def test_automatic_mail_is_rendered_once_and_anew_when_the_publication_changes(
     app: App, worker_id: int, subscribe: Subscribe, publication: Publication
 ) -> None:
-    composer = Composer(app.settings, app.tokens, held=holdings.file_of)
+    composer = Composer(app.settings, app.tokens)
     for name in "abc":
         queue_welcome(app, f"{name}@example.org", subscribe)
     first, first_took_long = made(app, composer, worker_id)
@@ -88,7 +87,7 @@ def test_each_letter_has_the_links_of_its_kind_and_no_others(
 ) -> None:
     # Rendered in this process: a process of its own is another test's matter, and half a second.
     monkeypatch.setattr("mailer.delivery.composer.apart", lambda work, *values: render_automatic(*values))
-    composer = Composer(app.settings, app.tokens, held=holdings.file_of)
+    composer = Composer(app.settings, app.tokens)
     (reader,) = subscribe("a@example.org")
     paths = {
         DeliveryKind.CONFIRMATION: ({Purpose.CONFIRM}, SubscriptionStatus.PENDING),

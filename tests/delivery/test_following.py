@@ -115,6 +115,7 @@ def test_a_reader_who_moves_while_the_mail_is_on_its_way_in_vain_gets_it_at_the_
                 reason="",
                 delivery_id=first.delivery_id,
                 diagnostic=f"no {OLD}",
+                reporter=f"mx.{OLD.partition('@')[2]}",
             )
         )
     answered(database, [first], reply, consequence, clock)
@@ -123,7 +124,7 @@ def test_a_reader_who_moves_while_the_mail_is_on_its_way_in_vain_gets_it_at_the_
     assert (second.delivery_id, second.address, second.destination) == (first.delivery_id, NEW, "example.net")
     with database.read() as session:
         assert session.exec(select(Attempt.reply).where(Attempt.number == 1)).one() is None, "it may name the old one"
-        assert session.exec(select(Arrival.diagnostic)).one() is None
+        assert session.exec(select(Arrival.diagnostic, Arrival.reporter)).one() == (None, None)
 
 
 def test_what_may_have_arrived_at_the_old_address_does_not_go_to_the_new_one_too(

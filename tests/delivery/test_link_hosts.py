@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from sqlmodel import col, select
 
-from mailer import holdings
 from mailer.app import App
 from mailer.delivery import launch, ledger
 from mailer.delivery.composer import Composer
@@ -53,7 +52,7 @@ def begin(app: App, publication: Publication, at: datetime) -> int:
 
 def send(app: App, worker_id: int, limit: int) -> dict[str, str]:
     """Sends to so many readers: address -> the mail's links in plain text, and its header fields."""
-    composer = Composer(app.settings, app.tokens, held=holdings.file_of)
+    composer = Composer(app.settings, app.tokens)
     with app.database.write() as session:
         claims = ledger.claim(session, worker_id=worker_id, relay="relay", limit=limit, now=app.clock())
         ready = composer.load(session, claims)

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlmodel import col, select
 
-from mailer import holdings
 from mailer.app import App
 from mailer.delivery import ledger, workers
 from mailer.delivery.composer import Composer
@@ -47,7 +46,7 @@ async def sending(app: App, ways: Relay | Ways) -> AsyncIterator[Sender]:
         worker_id = workers.register(session, app.clock(), alone=True)
     sender = Sender(
         database=app.database,
-        composer=Composer(app.settings, app.tokens, held=holdings.file_of),
+        composer=Composer(app.settings, app.tokens),
         ways=ways if isinstance(ways, Ways) else Ways((ways,)),
         clock=app.clock,
         worker_id=worker_id,
@@ -149,7 +148,7 @@ def test_who_records_that_an_address_is_dead_and_who_takes_a_report_about_it_do_
         (claim,) = ledger.claim(session, worker_id=worker_id, relay="relay", limit=1, now=app.clock())
     refused = Reply(Stage.RCPT, 550, "5.1.1 User unknown")
     answer = Answer(claim, refused, action(refused), "relay", app.clock())
-    ways, composer = Ways((relay_at(scripted.port),)), Composer(app.settings, app.tokens, held=holdings.file_of)
+    ways, composer = Ways((relay_at(scripted.port),)), Composer(app.settings, app.tokens)
     sender = Sender(database=app.database, composer=composer, ways=ways, clock=app.clock, worker_id=worker_id)
     failures = list[Exception]()
 

@@ -11,7 +11,6 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session as DatabaseSession
 from sqlmodel import col, select
 
-from mailer import holdings
 from mailer.app import App
 from mailer.database import Database
 from mailer.delivery import ledger, pipeline, workers
@@ -327,7 +326,7 @@ async def test_whose_lease_is_lost_sends_nothing_more_not_even_what_was_being_si
     async with LiteralRelay() as first, LiteralRelay() as second:
         first.says = second.says = lambda verb, _: HANG if verb == "QUIT" else None
         ways = Ways(tuple(relay_at(each.port, name=str(each.port), connections=1) for each in (first, second)))
-        composer = Slow(app.settings, app.tokens, held=holdings.file_of)
+        composer = Slow(app.settings, app.tokens)
         sender = Sender(database=app.database, composer=composer, ways=ways, clock=app.clock, worker_id=worker_id)
         running = asyncio.create_task(sender.run())
         going_out()

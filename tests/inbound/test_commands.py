@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from sqlmodel import col, select
 
-from mailer import holdings
 from mailer.app import App
 from mailer.delivery import automatic
 from mailer.delivery.composer import Composer
@@ -227,7 +226,7 @@ def asked(app: App, publication: Publication) -> int:
 
 def automatic_mail(app: App, worker_id: int) -> bytes:
     """The only mail that is due, as it goes out."""
-    composer = Composer(app.settings, app.tokens, held=holdings.file_of)
+    composer = Composer(app.settings, app.tokens)
     with app.database.write() as session:
         ready = composer.load(session, claim(session, worker_id=worker_id, relay="r", limit=1, now=app.clock()))
     ((_, envelope),) = composer.envelopes(ready)

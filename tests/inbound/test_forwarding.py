@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import col, select
 
-from mailer import holdings
 from mailer.delivery.composer import Composer
 from mailer.delivery.ledger import claim
 from mailer.delivery.session import Envelope
@@ -42,7 +41,7 @@ def forwards(inbound: Inbound) -> list[Delivery]:
 
 def leaving(inbound: Inbound, worker_id: int) -> list[tuple[str, bytes]]:
     """What is due, as it goes onto the wire: to whom, and the octets."""
-    app, composer = inbound.app, Composer(inbound.app.settings, inbound.app.tokens, held=holdings.file_of)
+    app, composer = inbound.app, Composer(inbound.app.settings, inbound.app.tokens)
     with app.database.write() as session:
         ready = composer.load(session, claim(session, worker_id=worker_id, relay="r", limit=50, now=app.clock()))
     mails = []

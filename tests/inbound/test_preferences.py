@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 from sqlmodel import col, select
 
-from mailer import holdings
 from mailer.app import App
 from mailer.delivery import ledger
 from mailer.delivery.composer import Composer
@@ -59,7 +58,7 @@ class Post:
     def mails(self) -> list[tuple[DeliveryKind, str, bytes]]:
         """Everything that is due, as it leaves: kind, to whom, and the octets."""
         app = self.inbound.app
-        composer = Composer(app.settings, app.tokens, held=holdings.file_of)
+        composer = Composer(app.settings, app.tokens)
         with app.database.write() as session:
             claims = ledger.claim(session, worker_id=self.worker_id, relay="r", limit=10, now=app.clock())
             ready = composer.load(session, claims)

@@ -16,7 +16,6 @@ from sqlmodel import select
 from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 
-from mailer import holdings
 from mailer.app import App
 from mailer.delivery.composer import Composer
 from mailer.delivery.ledger import claim
@@ -412,7 +411,7 @@ def test_nothing_that_a_stranger_sends_stands_in_the_mail_or_leads_anywhere(
     assert "evil" not in str(consent.model_dump())
     assert [mail.destination for mail in ledger.mails()] == ["example.org"]
     assert "evil" not in str([mail.model_dump() for mail in ledger.mails()])
-    composer = Composer(app.settings, app.tokens, held=holdings.file_of)
+    composer = Composer(app.settings, app.tokens)
     with app.database.write() as session:
         claims = claim(session, worker_id=worker_id, relay="relay", limit=9, now=app.clock())
         ready = composer.load(session, claims)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlmodel import select
 from starlette.testclient import TestClient
 
@@ -18,6 +19,7 @@ from mailer.delivery import ledger as deliveries
 from mailer.rendering.automatic import render_automatic
 from mailer.rendering.words import words
 from mailer.subscribers import address, chain, moving, person
+from mailer.subscribers.states import SubscriptionStatus
 from mailer.subscribers.suppression import lift, suppress
 from mailer.tables import (
     Consent,
@@ -135,7 +137,7 @@ def test_the_letter_carries_the_link(
     app: App, client: TestClient, ledger: Ledger, path: str, worker_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(composer, "apart", lambda work, *values: render_automatic(*values))
-    made = composer.Composer(app.settings, app.tokens, held=holdings.file_of)
+    made = composer.Composer(app.settings, app.tokens)
     with app.database.write() as session:
         claims = deliveries.claim(session, worker_id=worker_id, relay="relay", limit=9, now=app.clock())
         ready = made.load(session, [each for each in claims if each.kind is DeliveryKind.MY_DATA])
@@ -204,7 +206,7 @@ def test_the_file_holds_all_of_it(client: TestClient, path: str, app: App) -> No
     assert [each["kind"] for each in held["mails"]] == ["my-data", "welcome", "confirmation"]
     with app.database.read() as session:
         reader = session.exec(select(Subscriber)).one()
-        all_of_it = holdings.of_reader(session, reader, unless_moved_since=None)
+        all_of_it = holdings.of_reader(session, reader)
         same = json.loads(json.dumps(all_of_it, default=lambda each: each.isoformat()))
     assert held == same
 
@@ -286,31 +288,88 @@ def test_no_member_of_the_staff_is_named_and_no_note_of_theirs_is_shown(
         assert "olga" in repr(holdings.of_person(session, session.exec(select(Subscriber)).one()))
 
 
-@pytest.mark.parametrize("days", [29, 31])
-def test_a_former_address_is_shown_once_it_may_be_erased_and_a_later_one_never(
-    app: App, client: TestClient, ledger: Ledger, path: str, confirmed: Subscription, clock: HandedClock, days: int
-) -> None:
-    new, key, no_wait = address.parse("anna@new.example"), app.settings.address_key.get_secret_value(), timedelta()
+OLD_NETWORK = "198.51.100.0/24"
+
+
+@pytest.fixture
+def moved(app: App, confirmed: Subscription, clock: HandedClock) -> Subscription:
+    """The reader goes on at anna@new.example."""
+    new, key = address.parse("anna@new.example"), app.settings.address_key.get_secret_value()
     said: Any = {"wording": "Yes.", "network": "", "now": clock()}
     with app.database.write() as session:
         assert confirmed.id is not None
-        asked = moving.ask(session, confirmed.id, new, address.hash(new, key), window=no_wait, **said)
+        session.execute(sa.update(Consent).values(network=OLD_NETWORK))
+        asked = moving.ask(session, confirmed.id, new, address.hash(new, key), window=timedelta(), **said)
         assert asked.owed is not None
         assert asked.owed.consent_id is not None
-        moving.confirm(session, asked.owed.consent_id, language="en", **said)
-    assert "new.example" not in client.get(path).text + client.get(f"{path}/data.json").text
+        there = moving.confirm(session, asked.owed.consent_id, language="en", **said).subscription
+    assert there is not None
+    return there
+
+
+FORMER = "These letters went to another address before."
+
+
+@pytest.mark.parametrize("days", [0, 29, 31, 400])
+def test_nothing_of_a_former_address_is_shown_at_the_new_one(
+    app: App, client: TestClient, ledger: Ledger, path: str, moved: Subscription, clock: HandedClock, days: int
+) -> None:
+    """Whoever moved a reader with a forwarded letter would be told who that is."""
     clock.pass_(days=days)
-    client.post(f"{ledger.preferences_path(ledger.subscriptions()[-1])}/data")
-    there = ledger.my_data_path()
-    page, held = client.get(there), client.get(f"{there}/data.json").json()
-    is_theirs = days > 30
-    assert held["address"] == "anna@new.example"
-    assert ("anna@example.org" in page.text) == is_theirs
-    assert [each["address"] for each in held["other_addresses"]] == ["anna@example.org"] * is_theirs
-    with app.database.read() as session:
+    with app.database.write() as session:
         old = session.exec(select(Subscriber).where(Subscriber.address == "anna@example.org")).one()
-        (other,) = holdings.of_person(session, old)["other_addresses"]
-    assert other["address"] == "anna@new.example"
+        suppress(session, old, SuppressionReason.BOUNCE, note="", by="mailer", now=clock())
+    client.post(f"{ledger.preferences_path(moved)}/data")
+    there = ledger.my_data_path()
+    page, file = client.get(f"{there}?language=en").text, client.get(f"{there}/data.json")
+    assert file.json()["address"] == "anna@new.example"
+    for shown in (page, file.text):
+        assert "anna@example.org" not in shown
+        assert OLD_NETWORK not in shown
+        assert "bounce" not in shown
+    assert "Your address is on it" not in page
+    assert [each["kind"] for each in file.json()["mails"]] == ["my-data"]
+    assert FORMER in page
+    with app.database.read() as session:
+        (other,) = holdings.of_person(session, session.get_one(Subscriber, old.id))["other_addresses"]
+    assert other["address"] == "anna@new.example", "the operator sees them together"
+
+
+def test_nothing_of_the_new_address_is_shown_at_the_one_that_was_left(
+    client: TestClient, path: str, moved: Subscription
+) -> None:
+    page = client.get(f"{path}?language=en").text
+    assert "new.example" not in page + client.get(f"{path}/data.json").text
+    assert FORMER not in page
+
+
+def test_who_was_moved_by_a_stranger_and_reads_again_is_not_erased_by_the_stranger(
+    client: TestClient, ledger: Ledger, path: str, moved: Subscription, clock: HandedClock
+) -> None:
+    clock.pass_(days=1)
+    client.post("/subscribe", data=form())
+    client.post(ledger.confirm_path())
+    clock.pass_(days=30)
+    client.post(f"{ledger.preferences_path(moved)}/data")
+    assert client.post(f"{ledger.my_data_path()}/erase").status_code == 200
+    assert ledger.statuses() == {"anna@example.org ru": SubscriptionStatus.CONFIRMED}
+
+
+@pytest.mark.parametrize(
+    ("language", "why"),
+    [
+        ("en", "Letters cannot be delivered to it."),
+        ("be", "Лісты на яго даставіць нельга."),
+        ("ru", "Письма на него доставить нельзя."),
+    ],
+)
+def test_a_dead_address_is_told_what_is_true_of_every_dead_one(
+    app: App, client: TestClient, path: str, language: str, why: str
+) -> None:
+    with app.database.write() as session:
+        reader = session.exec(select(Subscriber)).one()
+        suppress(session, reader, SuppressionReason.BOUNCE, note="no such domain", by="mailer", now=app.clock())
+    assert why in client.get(f"{path}?language={language}").text
 
 
 def test_one_reader_never_sees_another(client: TestClient, path: str, ledger: Ledger) -> None:

@@ -13,7 +13,6 @@ from playwright.sync_api import Browser
 from sqlmodel import select
 from starlette.testclient import TestClient
 
-from mailer import holdings
 from mailer.app import App
 from mailer.delivery import automatic, composer, launch, ledger, workers
 from mailer.delivery.composer import Composer
@@ -44,7 +43,7 @@ class Mailbox:
 
     def __init__(self, app: App, client: TestClient, rows: Ledger, add_issue: AddIssue) -> None:
         self._app, self._client, self._rows, self._add_issue = app, client, rows, add_issue
-        self._composer = Composer(app.settings, app.tokens, held=holdings.file_of)
+        self._composer = Composer(app.settings, app.tokens)
         self._links = set[str]()
         with app.database.write() as session:
             self._worker_id = workers.register(session, app.clock(), alone=True)

@@ -72,7 +72,7 @@ def _following(which: sa.ColumnElement[bool]) -> Sequence[sa.Update]:
     theirs = sa.select(DELIVERY.c.id).where(which)
     return (
         sa.update(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(theirs)).values(reply=None),
-        sa.update(_arrival).where(_arrival.c.delivery_id.in_(theirs)).values(diagnostic=None),
+        sa.update(_arrival).where(_arrival.c.delivery_id.in_(theirs)).values(diagnostic=None, reporter=None),
         sa.update(DELIVERY)
         .where(which)
         .values(subscription_id=sa.bindparam("new"), destination=sa.bindparam("domain")),

@@ -9,21 +9,17 @@ suppression list                        the keyed hash
 A reader who changed the address has two: `erase_person` takes both, unless somebody reads at the other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from mailer.database import Database
-from mailer.delivery import ledger
-from mailer.inbound import quarantine
-from mailer.subscribers import chain, former
+from mailer.delivery import forgetting, ledger
+from mailer.subscribers import former
 from mailer.subscribers.address import Address
 from mailer.tables import (
     Subscriber,
-    Subscription,
     Suppression,
     SuppressionReason,
 )
@@ -33,7 +29,7 @@ def erase(session: Session, subscriber_id: int, *, by: str, why: str = "erased",
     """Erases the subscriber. False where there is none (any more).
 
     An address that was suppressed for another reason stays so for that reason. The mail from it in the quarantine goes
-    with `discard_mail`, outside this transaction.
+    with `quarantine.discard_mail`, outside this transaction.
     """
     subscriber = session.exec(
         select(Subscriber).where(Subscriber.id == subscriber_id).with_for_update(of=Subscriber)
@@ -42,7 +38,7 @@ def erase(session: Session, subscriber_id: int, *, by: str, why: str = "erased",
         return False
     _keep_the_hash(session, subscriber.address_hash, by=by, now=now)
     ledger.forget_recipient(session, subscriber.address, now)
-    forget(session, [subscriber_id], why, now)
+    forgetting.forget(session, [subscriber_id], why, now)
     session.expunge(subscriber)
     return True
 
@@ -63,22 +59,6 @@ def _lock(session: Session, subscriber_ids: Sequence[int]) -> None:
     """In the order in which a change of address locks them."""
     rows = sa.select(col(Subscriber.id)).where(col(Subscriber.id).in_(subscriber_ids)).order_by(col(Subscriber.id))
     session.execute(rows.with_for_update())
-
-
-def forget(session: Session, subscriber_ids: Sequence[int], why: str, now: datetime) -> None:
-    """Lets these subscribers go without leaving a hash: for those who never confirmed."""
-    subscriptions = sa.select(col(Subscription.id)).where(col(Subscription.subscriber_id).in_(subscriber_ids))
-    forget_subscriptions(session, subscriptions, why, now)
-    session.execute(
-        sa.delete(Subscriber).where(col(Subscriber.id).in_(subscriber_ids)).execution_options(synchronize_session=False)
-    )
-
-
-def forget_subscriptions(session: Session, subscriptions: sa.Select[Any], why: str, now: datetime) -> None:
-    """What hangs on these subscriptions, before they are deleted themselves."""
-    session.flush()
-    ledger.forget_readers(session, subscriptions, now)
-    chain.remove(session, subscriptions, why, now)
 
 
 def erase_listed(session: Session, address: Address, address_hash: str, *, now: datetime) -> bool:
@@ -107,21 +87,3 @@ def _keep_the_hash(session: Session, address_hash: str, *, by: str, now: datetim
         session.add(entry)
     if not stands:
         session.add(Suppression(address_hash=address_hash, reason=SuppressionReason.ERASED, added_at=now, added_by=by))
-
-
-class Discarded(NamedTuple):
-    """What came of `discard_mail`."""
-
-    mails: int  #: how many
-    is_overwritten: bool  #: False where SQLite's log of changes could not be emptied; retention does it later
-
-
-def discard_mail(database: Database, addresses: Iterable[str]) -> Discarded:
-    """Throws away what waits in the quarantine and holds one of these addresses. Then, on SQLite, what was overwritten
-    is written through to the file, so that no log of changes keeps it."""
-    with database.read() as session:
-        numbers = sorted({number for each in addresses for number in quarantine.naming(session, each)})
-    if numbers:
-        with database.write() as session:
-            quarantine.erase(session, numbers)
-    return Discarded(len(numbers), database.write_through())

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, SQLModel, col, select
 
 from mailer.subscribers import former, person, receipts
-from mailer.subscribers.address import Address
+from mailer.subscribers.address import Address, same
 from mailer.tables import (
     Arrival,
     Attempt,
@@ -58,8 +58,10 @@ TABLES: Mapping[str, str] = {
 }
 """Each table, and where it stands in what `of_person` returns, or why it holds nothing about a reader."""
 
-_OURS = {"id", "subscriber_id", "subscription_id", "edition_id", "issue_id", "message_id", "consent_id", "delivery_id"}
-_OURS |= {"moved_to_id", "taken_back_to_id"}
+_OURS = {
+    *("id", "subscriber_id", "subscription_id", "edition_id", "issue_id", "message_id", "consent_id", "delivery_id"),
+    *("moved_to_id", "taken_back_to_id"),
+}
 """Numbers of rows: they say nothing about a reader."""
 
 
@@ -156,8 +158,11 @@ def _suppressions(session: Session, address_hash: str) -> list[dict[str, Any]]:
 
 
 def _mails(session: Session, subscription_ids: Sequence[int | None], address: str) -> list[dict[str, Any]]:
-    """To these subscriptions, and test mail to the address. The newest first."""
-    tests = sa.and_(col(Delivery.recipient).in_({address, address.lower()}), Delivery.kind == DeliveryKind.TEST)
+    """To these subscriptions, and test mail to the address, however it was typed. The newest first."""
+    is_test = col(Delivery.kind) == DeliveryKind.TEST
+    typed = session.exec(select(Delivery.recipient).where(col(Delivery.recipient).is_not(None), is_test).distinct())
+    spellings = [each for each in typed if each and (each == address or same(each, address))]
+    tests = sa.and_(is_test, col(Delivery.recipient).in_(spellings))
     found = (
         select(Delivery, Edition.code, Issue.slug)
         .join(Edition, col(Edition.id) == col(Delivery.edition_id))

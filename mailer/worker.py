@@ -65,9 +65,12 @@ class Worker:
     def _find_ways_in(self) -> "Ways | None":
         if not self._app.settings.takes_mail:
             return None
-        from mailer.inbound.ways import ways_in  # a worker goes without what reads mail
+        from mailer.inbound.effects import Effects  # a worker goes without what reads mail
+        from mailer.inbound.ways import ways_in
 
-        return ways_in(self._app, queued=self.wake)
+        app = self._app
+        effects = Effects(settings=app.settings, database=app.database, tokens=app.tokens, clock=app.clock)
+        return ways_in(app.settings, effects, queued=self.wake)
 
     @property
     def receiver(self) -> "Receiver | None":

@@ -17,6 +17,7 @@ from mailer.delivery import ledger, log
 from mailer.delivery.ledger import Answer, Claim
 from mailer.delivery.reply import Action, Consequence, Reply, Stage
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
+from mailer.inbound import quarantine
 from mailer.inbound.effects import Effects
 from mailer.inbound.letter import Letter
 from mailer.issues.states import IssueStatus
@@ -54,7 +55,7 @@ def erase(app: App, of: str = ANNA) -> bool:
         reader = session.exec(select(Subscriber).where(Subscriber.address == of)).one()
         assert reader.id is not None
         done = erasure.erase(session, reader.id, by="olga", now=app.clock())
-    erasure.discard_mail(app.database, [of])
+    quarantine.discard_mail(app.database, [of])
     with app.database.write() as session:
         chain.seal(session, app.clock())
     return done
@@ -353,7 +354,7 @@ def _erase_listed_or_reader(app: App, of: str) -> None:
             assert reader is not None
             erasure.erase(session, reader, by="olga", now=app.clock())
         erasure.erase_listed(session, parsed, hash_of(app, of), now=app.clock())
-    erasure.discard_mail(app.database, [of])
+    quarantine.discard_mail(app.database, [of])
 
 
 def test_the_opt_out_stays_as_a_hash(known: App) -> None:
@@ -465,7 +466,7 @@ def erase_person(app: App, of: str) -> list[str]:
         reader = session.exec(select(Subscriber.id).where(Subscriber.address == of)).one()
         assert reader is not None
         erased = erasure.erase_person(session, reader, by="olga", now=app.clock())
-    erasure.discard_mail(app.database, erased)
+    quarantine.discard_mail(app.database, erased)
     return erased
 
 

@@ -72,7 +72,7 @@ def erase(
         if reader is not None and reader.id is not None:
             gone = erasure.erase_person(session, reader.id, by=who(), now=app.clock())
         was_listed = erasure.erase_listed(session, typed, hashed, now=app.clock())
-    mails, is_overwritten = erasure.discard_mail(app.database, {typed.text, *gone})
+    mails, is_overwritten = quarantine.discard_mail(app.database, {typed.text, *gone})
     if gone:
         print(f"Erased: {printable(', '.join(gone))}.")
     else:

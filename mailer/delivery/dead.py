@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from mailer import erasure
+from mailer.delivery import forgetting
 from mailer.subscribers import suppression
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Consent, ConsentEvent, Subscriber, Subscription, SuppressionReason
@@ -22,7 +22,7 @@ def give_up(session: Session, subscription_id: int, reason: SuppressionReason, n
     if subscriber is None or subscriber.id is None:
         return
     if _was_never_a_reader(session, subscriber.id):
-        erasure.forget(session, [subscriber.id], "unconfirmed", now)
+        forgetting.forget(session, [subscriber.id], "unconfirmed", now)
         session.expunge(subscriber)
         return
     suppression.suppress(session, subscriber, reason, note=note, by="mailer", now=now)

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
-from mailer import erasure
 from mailer.clock import Clock
 from mailer.database import Database, DatabaseError
 from mailer.delivery import launch, ledger
@@ -151,7 +150,7 @@ class Effects:
             log.error("a mail that came in could not be acted on: %s", where(error), extra={"action": "inbound-defect"})
             taken = self._transact(found, number, unclear="a defect of ours: see the log")
         if taken.erased:
-            erasure.discard_mail(self._database, taken.erased)
+            quarantine.discard_mail(self._database, taken.erased)
         if taken.arrival_id is not None:
             level = logging.WARNING if found.letter.flaw else logging.INFO
             what = "event" if found.event else "mail"

@@ -1,12 +1,14 @@
 """Mail that did nothing and waits for the operator: nothing that comes in goes into nothing."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from mailer.database import Database
 from mailer.errors import MailerError
 from mailer.inbound.incoming import Effect
 from mailer.subscribers.address import AddressError, parse
@@ -103,6 +105,24 @@ def erase(session: Session, numbers: Sequence[int]) -> None:
     """Throws these mails away, and what was said above those that went on to the editors."""
     discard(session, numbers=numbers)
     session.execute(sa.delete(Forward).where(col(Forward.arrival_id).in_(numbers)))
+
+
+class Discarded(NamedTuple):
+    """What came of `discard_mail`."""
+
+    mails: int  #: how many
+    is_overwritten: bool  #: False where SQLite's log of changes could not be emptied; retention does it later
+
+
+def discard_mail(database: Database, addresses: Iterable[str]) -> Discarded:
+    """Throws away what waits here and holds one of these addresses. Then, on SQLite, what was overwritten
+    is written through to the file, so that no log of changes keeps it."""
+    with database.read() as session:
+        numbers = sorted({number for each in addresses for number in naming(session, each)})
+    if numbers:
+        with database.write() as session:
+            erase(session, numbers)
+    return Discarded(len(numbers), database.write_through())
 
 
 def arrivals(session: Session, *, quarantined: bool = False, limit: int = 50) -> Sequence[Arrival]:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mailer.app import App
 from mailer.inbound.effects import Effects
 from mailer.inbound.imap import Imap
 from mailer.inbound.mailbox import Mailbox
 from mailer.inbound.pop3 import Pop3
 from mailer.inbound.receiver import Receiver
-from mailer.settings import MailboxAddress, MailboxProtocol
+from mailer.settings import MailboxAddress, MailboxProtocol, Settings
 
 WAYS: Mapping[MailboxProtocol, type[Imap] | type[Pop3]] = MappingProxyType(
     {MailboxProtocol.IMAP: Imap, MailboxProtocol.POP3: Pop3}
@@ -52,10 +51,8 @@ def _in(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
         loop.call_soon_threadsafe(act)
 
 
-def ways_in(app: App, *, queued: Callable[[], None]) -> Ways:
+def ways_in(settings: Settings, effects: Effects, *, queued: Callable[[], None]) -> Ways:
     """`queued` is called in the loop when a mail that came in calls for one that goes out."""
-    settings = app.settings
-    effects = Effects(settings=settings, database=app.database, tokens=app.tokens, clock=app.clock)
     receiver = mailbox = None
     if settings.inbound_listen is not None:
         receiver = Receiver(settings.inbound_listen, effects, settings.mail_domain, queued=queued)

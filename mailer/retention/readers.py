@@ -9,6 +9,7 @@ import sqlalchemy.orm
 from sqlmodel import Session, col, select
 
 from mailer import erasure
+from mailer.delivery import forgetting
 from mailer.retention.kind import count
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
 from mailer.tables import Consent, ConsentEvent, Delivery, Subscriber, Subscription, Suppression
@@ -55,7 +56,7 @@ def drop_unconfirmed(session: Session, keys: Sequence[int], cutoff: datetime, no
     session.connection().execute(back.values(status=left, changed_at=since.scalar_subquery()))
     going = [each for each, _ in ids if each not in before]
     chosen = sa.select(col(Subscription.id)).where(col(Subscription.id).in_(going))
-    erasure.forget_subscriptions(session, chosen, "unconfirmed", now)
+    forgetting.forget_subscriptions(session, chosen, "unconfirmed", now)
     session.connection().execute(sa.delete(Subscription).where(col(Subscription.id).in_(going)))
     others = sa.exists().where(col(Subscription.subscriber_id) == col(Subscriber.id))
     alone = sa.delete(Subscriber).where(col(Subscriber.id).in_({each for _, each in ids}), ~others)

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from mailer import erasure, holdings, links
 from mailer.delivery import automatic
 from mailer.delivery.states import DeliveryStatus
+from mailer.inbound import quarantine
 from mailer.rendering.words import Words, words
 from mailer.subscribers import access, moving
 from mailer.subscribers.states import SubscriptionStatus
@@ -165,7 +166,7 @@ def erase(link: TheMailedLink) -> Response:
             reader_id = standing.subscription.subscriber_id
             erased = erasure.erase_person(session, reader_id, by="reader", now=app.clock())
     if erased:
-        erasure.discard_mail(app.database, erased)
+        quarantine.discard_mail(app.database, erased)
     return link.page("erased.html", standing)
 
 

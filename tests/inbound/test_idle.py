@@ -1,7 +1,6 @@
 """The mailbox in its own thread: a server that tells of mail (IMAP IDLE), one that is asked, one that falls silent."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from imapclient import IMAPClient
@@ -158,7 +157,7 @@ async def test_a_worker_s_mailbox_is_looked_into_at_once_and_left_at_once(
     address, password = f"imap://inbound@127.0.0.1:{wire.port}/INBOX", SecretStr(dovecot.PASSWORD)
     told = {"inbound_mailbox": address, "inbound_mailbox_password": password}
     woken = asyncio.Event()
-    ways = ways_in(replace(inbound.app, settings=inbound.app.settings.model_copy(update=told)), queued=woken.set)
+    ways = ways_in(inbound.app.settings.model_copy(update=told), inbound.effects, queued=woken.set)
     await ways.start()
     await asyncio.wait_for(woken.wait(), 20)
     async with asyncio.timeout(1.1):

@@ -3,8 +3,8 @@
 import pytest
 from imapclient import IMAPClient
 
-from mailer import erasure
 from mailer.delivery.states import DeliveryStatus
+from mailer.inbound import quarantine
 from mailer.inbound.incoming import Effect
 from tests.delivery.readers import Subscribe
 from tests.inbound import dovecot
@@ -119,7 +119,7 @@ def test_a_letter_of_an_erased_reader_stays_in_no_mailbox(
     looking = mailbox(inbound.effects, port, scheme=scheme)
     looking.look()
     assert len(left(folder)) == 3
-    assert erasure.discard_mail(inbound.app.database, [READER]).mails == 2
+    assert quarantine.discard_mail(inbound.app.database, [READER]).mails == 2
     if restarted:
         looking = mailbox(Inbound(inbound.app).effects, port, scheme=scheme)
     looking.look()
@@ -148,7 +148,7 @@ def test_after_a_restart_what_was_thrown_away_goes_some_at_a_time(
     looking = mailbox(inbound.effects, server.imap)
     for _ in range(3):
         looking.look()
-    erasure.discard_mail(inbound.app.database, [READER])
+    quarantine.discard_mail(inbound.app.database, [READER])
     looking = mailbox(inbound.effects, server.imap)
     found = list[int]()
     for _ in range(3):
@@ -171,7 +171,7 @@ def test_a_mailbox_that_was_made_anew_loses_no_letter_for_an_old_one(
         folder.delete_folder("Anew")
         folder.create_folder("Anew")
         folder.append("Anew", letter("Other", sender="boris@far.example", subject="Other"), [b"\\Flagged"])
-        erasure.discard_mail(inbound.app.database, [READER])
+        quarantine.discard_mail(inbound.app.database, [READER])
         looking.look()
         folder.select_folder("Anew")
         assert len(folder.search()) == 1

@@ -26,6 +26,7 @@ from mailer.tables import (
     ConsentEvent,
     Delivery,
     DeliveryKind,
+    Edition,
     Subscriber,
     Subscription,
     Suppression,
@@ -370,6 +371,20 @@ def test_a_dead_address_is_told_what_is_true_of_every_dead_one(
         reader = session.exec(select(Subscriber)).one()
         suppress(session, reader, SuppressionReason.BOUNCE, note="no such domain", by="mailer", now=app.clock())
     assert why in client.get(f"{path}?language={language}").text
+
+
+def test_a_test_letter_to_the_same_mailbox_is_shown(
+    app: App, client: TestClient, path: str, clock: HandedClock
+) -> None:
+    with app.database.write() as session:
+        edition_id = session.exec(select(Edition.id)).first()
+        assert edition_id is not None
+        for to in ("anna@example.org", "boris@example.org"):
+            told: Any = {"kind": DeliveryKind.TEST, "recipient": to, "destination": "example.org", "due_at": clock()}
+            said: Any = {"status": "queued", "queued_at": clock(), "changed_at": clock()}
+            session.add(Delivery(edition_id=edition_id, **told, **said))
+    assert client.get(f"{path}?language=en").text.count("A test letter") == 1
+    assert [each["kind"] for each in client.get(f"{path}/data.json").json()["mails"]].count("test") == 1
 
 
 def test_one_reader_never_sees_another(client: TestClient, path: str, ledger: Ledger) -> None:

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mailer.app import App
 from mailer.cli.serve import serve_pages, web_server
@@ -17,13 +20,14 @@ pytestmark = pytest.mark.sqlite
 
 
 @contextlib.asynccontextmanager
-async def served(app: App) -> AsyncIterator[int]:
-    """The port at which the real server answers."""
+async def served(app: App, pages: ASGIApp | None = None) -> AsyncIterator[int]:
+    """The port at which the real server answers, with pages of ours or others."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     app.settings.__dict__["listen"] = f"127.0.0.1:{port}"
     server = web_server(app)
+    server.config.app = pages or server.config.app
     running = asyncio.create_task(serve_pages(server, app.settings.listen))
     while not server.started:
         await asyncio.wait({running}, timeout=0.01)
@@ -54,20 +58,76 @@ def request(octets: int, body: bytes = b"") -> bytes:
     return head + b"X-Long: " + b"x" * octets + b"\r\n\r\n" + body
 
 
-async def test_a_header_without_end_is_hung_up_on(app: App) -> None:
+HEADER = request(0)[:-4]  #: one whose last field goes on
+TRAILER = (
+    b"POST /subscribe HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("begun", "goes_on"),
+    [(HEADER, b"x" * 1000), (TRAILER, b"a: b\r\n" * 167), (TRAILER + b"X-Long: ", b"x" * 1000)],
+    ids=["header", "trailers", "one trailer"],
+)
+async def test_fields_without_end_are_hung_up_on(app: App, begun: bytes, goes_on: bytes) -> None:
     async with served(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(request(0)[:-4])
-        sent, answer = 0, b""
-        with contextlib.suppress(ConnectionError):  # the answer is lost where we go on sending
+        writer.write(begun)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
             while not reader.at_eof() and sent < MUCH:
-                writer.write(b"x" * 1000)
+                writer.write(goes_on)
                 await writer.drain()
-                sent += 1000
-            answer = await reader.read()
+                sent += len(goes_on)
         writer.close()
     assert sent < MUCH
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("begun", [HEADER, TRAILER + b"X-Long: "], ids=["header", "trailer"])
+async def test_a_header_that_is_too_large_is_answered_431(app: App, begun: bytes) -> None:
+    async with served(app) as port, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(1) + begun)
+        await reader.readuntil(b"HTTP/1.1 405 ")  # so what is counted comes in pieces of its own
+        writer.write(b"x" * (LARGEST_HEADER + 1))
+        answer = await reader.read()
+        writer.close()
+    assert b"HTTP/1.1 431 Request Header Fields Too Large\r\n" in answer
+
+
+async def test_no_431_is_read_as_the_answer_to_the_request_before(app: App) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.set()
+        await go_on.wait()
+        await PlainTextResponse("")(scope, receive, send)
+
+    async with served(app, slow) as port, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(1) + HEADER)
+        await asked.wait()
+        writer.write(b"x" * (LARGEST_HEADER + 1))
+        assert await reader.read() == b""
+        go_on.set()
+        writer.close()
+
+
+async def test_what_follows_the_body_is_no_header(app: App) -> None:
+    """Else a trailer would say what a proxy says of who asks, and its own header has been seen through."""
+    seen = list[Any]()
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        seen.extend(scope["headers"])
+        await PlainTextResponse("")(scope, receive, send)
+
+    async with served(app, noting) as port:
+        assert await statuses(port, TRAILER + b"X-Forwarded-For: 203.0.113.7\r\n\r\n", request(1)) == [200, 200]
+    assert [value for name, value in seen if name == b"transfer-encoding"] == [b"chunked"]
+    assert b"x-forwarded-for" not in dict(seen)
 
 
 async def test_a_long_body_is_no_header_and_two_requests_are_counted_apart(app: App) -> None:

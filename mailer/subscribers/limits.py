@@ -30,7 +30,7 @@ class Measure(enum.StrEnum):
     AUTHOR = "author"  #: the same by mail, apart for the same reason
     LINK = "link"  #: changes of address that the links of one reader asked for, whatever came of them
     PROOF = "proof"  #: uses of one proof of work, which counts once
-    PROOF_FOR = "proof for"  #: those for one mailbox: who presses twice is told the same twice
+    PROOF_FOR = "proof for"  #: the one that counted, with its mailbox and edition: who presses twice is told the same
 
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)

@@ -88,10 +88,11 @@ def ask(app: App, challenges: Challenges, asking: Asking) -> Answer:
         if (full := _full(app, counted)) is not None:
             return _later(full, now)
         if proof:
-            used = {Measure.PROOF: proof.nonce, Measure.PROOF_FOR: f"{proof.nonce} {mailbox}"}
-            uses = limits.count(session, used, key, now)
-            if uses[Measure.PROOF] > 1:
-                return Answer(outcome=Outcome.RECEIVED if uses[Measure.PROOF_FOR] > 1 else Outcome.PRESSED)
+            same = {Measure.PROOF_FOR: f"{proof.nonce} {mailbox} {asking.edition.id}"}
+            if limits.count(session, {Measure.PROOF: proof.nonce}, key, now)[Measure.PROOF] > 1:
+                was_told = limits.seen(session, same, key, now)[Measure.PROOF_FOR]
+                return Answer(outcome=Outcome.RECEIVED if was_told else Outcome.PRESSED)
+            limits.count(session, same, key, now)
         if counted[Measure.ADDRESS] <= app.settings.requests_per_address:
             _request(session, app, asking, now)
         return Answer(outcome=Outcome.RECEIVED)

@@ -75,6 +75,18 @@ def test_the_challenge_of_the_api_is_what_the_widget_solves(
     assert len(ledger.mails()) == 1
 
 
+def test_a_proof_is_good_for_one_request_which_is_told_the_same_twice(
+    app: App, client: TestClient, publication: Publication, ledger: Ledger
+) -> None:
+    anna = wanted(app)
+    others = [{**anna, "address": "boris@example.org"}, {**anna, "edition": "en"}]
+    assert client.post("/api/subscribe", json=anna).status_code == 202
+    for other in [*others, *others]:
+        assert client.post("/api/subscribe", json=other).status_code == 403
+    assert client.post("/api/subscribe", json=anna).status_code == 202
+    assert len(ledger.mails()) == 1
+
+
 def test_without_a_proof_of_work_nothing_happens(
     app: App, client: TestClient, publication: Publication, ledger: Ledger, clock: HandedClock
 ) -> None:

@@ -26,6 +26,7 @@ class Measure(enum.StrEnum):
     NETWORK = "network"  #: those from one network, truncated as in the consent record
     DOMAIN = "domain"  #: those for addresses of one receiving domain
     MAILED = "mailed"  #: the same by mail: who fills the form's limit leaves this road open
+    MOVED = "moved"  #: mails that changes of address cause there: no link leaves strangers less of the form
     ADDRESS = "address"  #: those for one mailbox, whatever tag stands behind its name
     AUTHOR = "author"  #: the same by mail, apart for the same reason
     LINK = "link"  #: changes of address that the links of one reader asked for, whatever came of them
@@ -39,6 +40,7 @@ WINDOWS = {
     Measure.NETWORK: _HOUR,
     Measure.DOMAIN: _HOUR,
     Measure.MAILED: _HOUR,
+    Measure.MOVED: _HOUR,
     Measure.ADDRESS: _DAY,
     Measure.AUTHOR: _DAY,
     Measure.LINK: _DAY,

@@ -78,12 +78,10 @@ def ask(
     is held. How often a link asks is counted before (Measure.LINK): what a typed address comes to must not show in it.
     `language`: of the wording.
     """
-    reader = reader_of(session, subscription_id, lock=True)
-    if reader is None or address_hash == reader.subscriber.address_hash or held_until(session, reader, now):
+    reader = _who_may_ask(session, subscription_id, address_hash, now, lock=True)
+    if reader is None:
         return Requested(owed=None)
     edition = session.get_one(Edition, _asking(reader, subscription_id).edition_id)
-    if is_suppressed(session, address_hash, edition.publication_id):
-        return Requested(owed=None)
     subscriber = subscriber_of(session, address, address_hash, now)
     if was_written_to(session, id_of(subscriber), since=now - window, now=now):
         return Requested(owed=None)
@@ -100,6 +98,24 @@ def ask(
     session.flush()
     owed = Owed(DeliveryKind.NEW_ADDRESS, id_of(new), new.edition_id, subscriber.domain, id_of(consent))
     return Requested(owed=owed)
+
+
+def would_owe(session: Session, subscription_id: int, address_hash: str, *, window: timedelta, now: datetime) -> bool:
+    """Whether `ask` would owe a mail now. Locks and changes nothing: for who counts mails before they are asked for."""
+    if _who_may_ask(session, subscription_id, address_hash, now) is None:
+        return False
+    known = session.exec(select(Subscriber.id).where(Subscriber.address_hash == address_hash)).first()
+    return known is None or not was_written_to(session, known, since=now - window, now=now)
+
+
+def _who_may_ask(
+    session: Session, subscription_id: int, address_hash: str, now: datetime, *, lock: bool = False
+) -> Reader | None:
+    reader = reader_of(session, subscription_id, lock=lock)
+    if reader is None or address_hash == reader.subscriber.address_hash or held_until(session, reader, now):
+        return None
+    publication_id = publication_of(session, _asking(reader, subscription_id))
+    return None if is_suppressed(session, address_hash, publication_id) else reader
 
 
 def _asking(reader: Reader, subscription_id: int) -> Subscription:

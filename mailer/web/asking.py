@@ -101,8 +101,8 @@ def ask(app: App, challenges: Challenges, asking: Asking) -> Answer:
 
 
 def ask_again(session: Session, app: App, reader: Address, network: str, act: Callable[[], None]) -> Answer:
-    """A mail in place of one that is too old, or to an address that a reader wants to move to: counted as a request is.
-    `act` queues it, unless the mailbox was written to as often as it may be."""
+    """A mail in place of one that is too old: counted as a request is. `act` queues it, unless the mailbox was written
+    to as often as it may be."""
     now = app.clock()
     measured = _shared(reader, network) | {Measure.ADDRESS: address.mailbox(reader)}
     counted = limits.count(session, measured, _key(app), now)
@@ -111,6 +111,20 @@ def ask_again(session: Session, app: App, reader: Address, network: str, act: Ca
     if counted[Measure.ADDRESS] <= app.settings.requests_per_address:
         act()
     return Answer(outcome=Outcome.RECEIVED)
+
+
+def ask_elsewhere(session: Session, app: App, new: Address, network: str, act: Callable[[], None] | None) -> None:
+    """A mail to an address that a reader wants to move to. `act` queues it, within the limits; None where none is owed
+    (`moving.would_owe`): then only who asks is counted.
+
+    Its mailbox counts it together with requests, its domain apart from them; nothing that strangers share is used up.
+    """
+    measured = {Measure.NETWORK: network} if network else dict[Measure, str]()
+    if act:
+        measured |= {Measure.MOVED: new.domain, Measure.ADDRESS: address.mailbox(new)}
+    counted = limits.count(session, measured, _key(app), app.clock())
+    if act and _full(app, counted) is None and counted[Measure.ADDRESS] <= app.settings.requests_per_address:
+        act()
 
 
 def stamp(app: App, now: datetime) -> str:
@@ -159,7 +173,8 @@ def _only(measured: Mapping[Measure, str], measure: Measure) -> dict[Measure, st
 
 def _most(app: App) -> dict[Measure, int]:
     settings = app.settings
-    return {Measure.NETWORK: settings.requests_per_network, Measure.DOMAIN: settings.requests_per_domain}
+    by_domain = settings.requests_per_domain
+    return {Measure.NETWORK: settings.requests_per_network, Measure.DOMAIN: by_domain, Measure.MOVED: by_domain}
 
 
 def _full(app: App, counted: Mapping[Measure, int], *, spare: int = 0) -> Measure | None:

@@ -16,7 +16,7 @@ from mailer.subscribers.address import AddressError
 from mailer.subscribers.limits import Measure
 from mailer.subscribers.preferences import Reader
 from mailer.web import wording
-from mailer.web.asking import ask_again
+from mailer.web.asking import ask_elsewhere
 from mailer.web.mailed import Act, Said
 from mailer.web.place import Place
 
@@ -42,21 +42,25 @@ def ask(act: Act) -> Said:
     if counted[Measure.LINK] > moving.ASKED_AT_MOST:
         return _not_sent(act.words, _later(place, act.words, act.now))
 
+    address_hash = address.hash(new, _key(site.app))
+    window = timedelta(minutes=site.app.settings.confirmation_window_minutes)
+
     def queue() -> None:
         asked = moving.ask(
             act.session,
             act.subscription_id,
             new,
-            address.hash(new, _key(site.app)),
+            address_hash,
             wording=wording.moving(act.words),
             language=act.words.language,
             network=act.network,
-            window=timedelta(minutes=site.app.settings.confirmation_window_minutes),
+            window=window,
             now=act.now,
         )
         automatic.queue(act.session, asked.owed, act.now)
 
-    ask_again(act.session, site.app, new, act.network, queue)
+    is_owed = moving.would_owe(act.session, act.subscription_id, address_hash, window=window, now=act.now)
+    ask_elsewhere(act.session, site.app, new, act.network, queue if is_owed else None)
     said = act.words.gettext(
         "If we may write to the address that you typed, a letter is on its way to it. Nothing changes before the button"
         " behind its link is pressed."

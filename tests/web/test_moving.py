@@ -11,8 +11,9 @@ from mailer.app import App
 from mailer.delivery import ledger as deliveries
 from mailer.delivery import workers
 from mailer.delivery.states import AttemptOutcome, DeliveryStatus
-from mailer.subscribers import subscription
+from mailer.subscribers import limits, subscription
 from mailer.subscribers.address import hash, parse
+from mailer.subscribers.limits import Measure
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import (
     Attempt,
@@ -360,6 +361,57 @@ def test_the_form_and_a_change_of_address_count_together(
     queued = len(ledger.mails())
     client.post(path, data=asking())
     assert len(ledger.mails()) == queued
+
+
+@pytest.mark.parametrize("before", [["victim@example.net"], [f"x{number}@example.com" for number in range(3)]])
+def test_asking_for_an_address_that_gets_no_letter_uses_up_nobodys_day(
+    client: TestClient, app: App, ledger: Ledger, path: str, before: list[str]
+) -> None:
+    """It was written to a moment ago, or the link has asked for as much as it may."""
+    for address in [*before, *["victim@example.net"] * 5]:
+        client.post(path, data=asking(address))
+    for number in range(9):
+        client.post("/subscribe", data=form(address=f"victim+{number}@example.net"))
+    to_victim = sum(each.destination == "example.net" for each in ledger.mails())
+    assert to_victim == app.settings.requests_per_address
+
+
+def test_neither_does_one_after_a_change_was_taken_back_or_for_a_suppressed_address(
+    client: TestClient, app: App, ledger: Ledger, path: str, clock: HandedClock
+) -> None:
+    key = app.settings.address_key.get_secret_value()
+    with app.database.write() as session:
+        gone, reason = hash(parse("eve+old@example.net"), key), SuppressionReason.COMPLAINT
+        session.add(Suppression(address_hash=gone, reason=reason, added_at=clock(), added_by="test"))
+    for _ in range(5):
+        client.post(path, data=asking("eve+old@example.net"))
+    client.post(path, data=asking("anna@example.com"))
+    client.post(ledger.move_path())
+    client.post(ledger.move_back_path())
+    for _ in range(5):
+        client.post(path, data=asking("boris@example.net"))
+    for address in ("eve@example.net", "boris@example.net"):
+        queued = len(ledger.mails())
+        client.post("/subscribe", data=form(address=address))
+        assert len(ledger.mails()) == queued + 1
+
+
+def test_changes_of_address_count_apart_from_the_form_for_their_domain_and_for_everybody(
+    app: App, ledger: Ledger, path: str
+) -> None:
+    asker = site(app, network="198.51.100.7", requests_per_domain=1)
+    stranger = site(app, network="203.0.113.7", requests_per_domain=1)
+    everybody = {Measure.EVERYBODY: ""}
+    with app.database.read() as session:
+        before = limits.seen(session, everybody, app.settings.address_key.get_secret_value(), app.clock())
+    for name in ("anna", "eve"):
+        asker.post(path, data=asking(f"{name}@example.net"))
+    assert [each.destination for each in ledger.mails()].count("example.net") == 1, "they have a limit of their own"
+    with app.database.read() as session:
+        assert limits.seen(session, everybody, app.settings.address_key.get_secret_value(), app.clock()) == before
+    answers = [stranger.post("/subscribe", data=form(address=f"{name}@example.net")) for name in ("boris", "vera")]
+    assert [each.status_code for each in answers] == [200, 429]
+    assert [each.destination for each in ledger.mails()].count("example.net") == 2
 
 
 def test_an_issue_that_is_going_out_follows_the_reader(

@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 from mailer.statement import Statement, is_one_of
 from mailer.subscribers.address import Address
 from mailer.subscribers.states import SubscriptionEvent, SubscriptionStatus, advance
-from mailer.subscribers.subscription import lock_address, lock_reading, was_written_to
+from mailer.subscribers.subscription import ASKING, lock_address, lock_reading, was_written_to
 from mailer.subscribers.suppression import LIFTED_BY_CONFIRMING, holds_back, is_suppressed, lift
 from mailer.tables import (
     Consent,
@@ -122,16 +122,19 @@ def request_again(
 ) -> Requested:
     """The link of the request `consent_id` has expired, and its reader wants another one: the same request once more.
 
-    Owes nothing where a new link would be worth nothing, and within `window` of the last automatic mail.
+    Whoever reads already is asked once more whether mails are read, where that was the question. Owes nothing where a
+    new link would be worth nothing, and within `window` of the last automatic mail.
     """
     asked = _asked(session, consent_id, lock=True)
-    if asked is None or _outcome(asked) is not Confirmation.DONE:
+    if asked is None or _outcome(asked) not in COUNTS:
         return Requested(owed=None)
-    if was_written_to(session, asked.subscriber_id, since=now - window, now=now):
+    kinds = (*ASKING, DeliveryKind.WARNING)
+    if was_written_to(session, asked.subscriber_id, since=now - window, now=now, kinds=kinds):
         return Requested(owed=None)
+    kind = DeliveryKind.WARNING if _outcome(asked) is Confirmation.AGAIN else DeliveryKind.CONFIRMATION
     evidence = {"wording": asked.wording, "language": asked.wording_language, "source": source, "network": network}
     again = _record(session, asked.subscription_id, ConsentEvent.REQUESTED, now, evidence)
-    return Requested(owed=_owed_for(asked, DeliveryKind.CONFIRMATION, again))
+    return Requested(owed=_owed_for(asked, kind, again))
 
 
 # Confirm

@@ -12,6 +12,7 @@ from sqlmodel import Session
 from mailer import links
 from mailer.issues.languages import available
 from mailer.rendering.words import Words, words
+from mailer.subscribers import optin
 from mailer.subscribers.policy import Refusal
 from mailer.subscribers.states import SubscriptionStatus
 from mailer.tokens import Purpose, TokenError, TokenExpired, TokenInvalid
@@ -36,7 +37,8 @@ class MailedLink:
             return self.site.app.tokens.read(purpose, self.token, now=self.site.app.clock())
         except TokenExpired as expired:
             problem = _EXPIRED.get(purpose, "expired")
-            raise LinkProblem(self, problem, standing_of(session, expired.named), 410, expired.named) from None
+            fresh = purpose is Purpose.CONFIRM and optin.foresee(session, expired.named).outcome in optin.COUNTS
+            raise LinkProblem(self, problem, standing_of(session, expired.named), 410, expired.named, fresh) from None
         except TokenInvalid:
             raise LinkProblem(self, "invalid", None, 400) from None
 
@@ -96,19 +98,27 @@ _EXPIRED = {
 
 
 class LinkProblem(Exception):
-    """The link cannot be acted on. Answered with `response()`. `named`: what an expired one named."""
+    """The link cannot be acted on. Answered with `response()`. `named`: what an expired one named. `fresh`: a fresh one
+    of an expired confirm link would still count."""
 
     def __init__(
-        self, link: MailedLink, problem: str, standing: Standing | None, status: int, named: int | None = None
+        self,
+        link: MailedLink,
+        problem: str,
+        standing: Standing | None,
+        status: int,
+        named: int | None = None,
+        fresh: bool = False,
     ) -> None:
         super().__init__(problem)
-        self._link, self._problem, self._standing, self._status = link, problem, standing, status
+        is_read = problem == "expired" and _is(standing, SubscriptionStatus.CONFIRMED)
+        self._problem = ("unanswered" if fresh else "needless") if is_read else problem
+        self._link, self._standing, self._status, self._fresh = link, standing, status, fresh
         self.named = named
 
     def response(self) -> Response:
         """What is wrong, what to do, and the way to the form."""
         place, language = self._standing and self._standing.place, self._link.language(self._standing)
-        needless = self._problem == "expired" and _is(self._standing, SubscriptionStatus.CONFIRMED)
         form = (
             links.front(HERE, place.slug, language if language in place.languages else place.languages[0])
             if place
@@ -118,7 +128,7 @@ class LinkProblem(Exception):
             "link-problem.html",
             self._standing,
             status=self._status,
-            problem="needless" if needless else self._problem,
+            problem=self._problem,
             form=form,
             again=AGAIN if self._may_ask_again() else "",
             my_data=self._link.ask_for_my_data if self._problem == "moved" else "",
@@ -128,7 +138,8 @@ class LinkProblem(Exception):
         """Whether a button has a new link mailed."""
         if self._problem == "expired my data":
             return self._standing is not None
-        return self._problem == "expired" and _is(self._standing, SubscriptionStatus.PENDING)
+        waits = self._problem == "expired" and _is(self._standing, SubscriptionStatus.PENDING)
+        return self._problem == "unanswered" or (waits and self._fresh)
 
 
 AGAIN = "again"

@@ -17,6 +17,7 @@ from mailer.rendering.words import words
 from mailer.subscribers import address, optin
 from mailer.subscribers.address import Address, AddressError
 from mailer.subscribers.optin import COUNTS, Confirmation, Confirmed
+from mailer.subscribers.states import SubscriptionStatus
 from mailer.tables import Subscriber
 from mailer.tokens import Purpose
 from mailer.web import asking, wording
@@ -84,9 +85,10 @@ def _subscribe(request: Request, site: Site, fields: Mapping[str, str], accept_l
     return _one_more_step(site, at, asked, answer)
 
 
-def _check_mailbox(site: Site, at: Place, language: str) -> Response:
+def _check_mailbox(site: Site, at: Place, language: str, *, is_read: bool = False) -> Response:
     minutes = site.app.settings.confirmation_window_minutes
-    return site.page("check-mailbox.html", language=language, place=at, others=_fronts(at), minutes=minutes)
+    others = _fronts(at)
+    return site.page("check-mailbox.html", language=language, place=at, others=others, minutes=minutes, is_read=is_read)
 
 
 def _too_many(site: Site, at: Place, language: str, answer: Answer) -> Response:
@@ -237,7 +239,8 @@ def _confirm_again(request: Request, link: MailedLink, consent_id: int) -> Respo
         raise LinkProblem(link, "erased", None, 410)
     if answer.outcome is Outcome.TOO_MANY:
         return _too_many(link.site, standing.place, link.language(standing), answer)
-    return _check_mailbox(link.site, standing.place, link.language(standing))
+    is_read = standing.subscription.status is SubscriptionStatus.CONFIRMED
+    return _check_mailbox(link.site, standing.place, link.language(standing), is_read=is_read)
 
 
 def _confirmation(link: MailedLink, standing: Standing | None) -> str:

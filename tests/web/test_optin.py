@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -372,6 +373,51 @@ def asked_again(app: App, reader: Subscription) -> str:
     assert owed is not None
     assert owed.consent_id is not None
     return f"/c/{app.tokens.make(Purpose.CONFIRM, owed.consent_id)}"
+
+
+def test_the_question_whether_mails_are_read_is_asked_again_where_its_link_has_expired(
+    client: TestClient, app: App, ledger: Ledger, confirmed: Subscription, clock: HandedClock, worker_id: int
+) -> None:
+    asked_again(app, confirmed)
+    expired = expired_question(app, ledger)
+    clock.pass_(days=61)
+    page = client.get(expired).text
+    assert 'name="again"' in page
+    assert "Вы подписаны" in page
+    assert "больше не нужна" not in page
+    told = [client.post(expired, data={"again": "yes"}).text for _ in range(2)]
+    assert all("Вы по-прежнему подписаны" in each for each in told)
+    assert [each.kind for each in ledger.mails()].count(DeliveryKind.WARNING) == 1, "pressed twice"
+    with app.database.write() as session:
+        claims = ledger_.claim(session, worker_id=worker_id, relay="relay", limit=10, now=clock())
+    assert ledger.mails()[-1].id in [claim.delivery_id for claim in claims]
+    assert client.post(ledger.confirm_path()).status_code == 200
+    assert ledger.consents()[-1].event is ConsentEvent.CONFIRMED
+    assert "больше не нужна" in client.get(expired).text
+    clock.pass_(hours=1)
+    client.post(expired, data={"again": "yes"})
+    assert [each.kind for each in ledger.mails()].count(DeliveryKind.WARNING) == 1
+
+
+def expired_question(app: App, ledger: Ledger) -> str:
+    """The path behind the button of the last question, which is 60 days old by then."""
+    consent_id = ledger.consents()[-1].id
+    assert consent_id is not None
+    return f"/c/{app.tokens.make(Purpose.CONFIRM, consent_id, expires=app.clock() + timedelta(days=60))}"
+
+
+def test_no_new_link_is_promised_to_who_left_since(
+    client: TestClient, ledger: Ledger, confirmed: Subscription, clock: HandedClock
+) -> None:
+    """And has asked again since: the new request's letter counts."""
+    expired = ledger.confirm_path(next(each for each in ledger.mails() if each.kind is DeliveryKind.CONFIRMATION))
+    client.post(ledger.leave_path(confirmed), data={"List-Unsubscribe": "One-Click"})
+    clock.pass_(days=4)
+    client.post("/subscribe", data=form())
+    assert ledger.subscriptions()[0].status is SubscriptionStatus.PENDING
+    page = client.get(expired).text
+    assert 'name="again"' not in page
+    assert "Заполните форму ещё раз" in page
 
 
 def given_up(app: App, reader: Subscription, reason: SuppressionReason) -> None:

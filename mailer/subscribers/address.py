@@ -46,7 +46,10 @@ def parse(text: str) -> Address:
 
 
 def hash(address: Address, key: str) -> str:
-    """Hex HMAC-SHA256 under `key`, the same for every upper- and lower-case spelling. Outlives the address."""
+    """Hex HMAC-SHA256 under `key`, the same in capitals and small letters. Outlives the address.
+
+    Letters whose capital is that of another letter stay apart (ß and ss, ı and i), but σ and ς of a name are one.
+    """
     return hmac.digest(key.encode(), _folded(address.text).encode(), hashlib.sha256).hex()
 
 
@@ -59,8 +62,10 @@ def same(one: str, other: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """Lower case, not casefold(): swiß.example and swiss.example are two domains, and so may two mailboxes be."""
-    return unicodedata.normalize("NFC", text.lower())
+    """Lower case, not casefold(): swiß.example and swiss.example are two domains, and so may two mailboxes be. So are
+    domains in σ and ς, which parse() leaves as they are; in a name lower() makes the one or the other of Σ."""
+    local, _, domain = text.lower().rpartition("@")
+    return unicodedata.normalize("NFC", f"{local.replace('ς', 'σ')}@{domain}")
 
 
 _PLAIN = re.compile(r"([\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*)@([a-zA-Z0-9.-]+)", re.ASCII)

@@ -1,6 +1,7 @@
 """Addresses: what is taken, what is refused, and that nothing taken can harm a header or an SMTP command."""
 
 import unicodedata
+from random import Random
 
 import pytest
 from hypothesis import assume, given
@@ -73,6 +74,20 @@ def test_any_text_is_either_refused_or_safe_to_send(typed: str) -> None:
 def test_the_hash_knows_an_address_in_any_case(local: str) -> None:
     spellings = (f"{local}@example.org", f"{local.upper()}@EXAMPLE.org", f"{local.title()}@Example.Org")
     assert len({hash(parse(spelling), KEY) for spelling in spellings}) == 1
+
+
+GREEK = "αβγδοσςωΑΒΓΔΟΣΩ"
+
+
+@given(st.text(GREEK + ".aZ", min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_a_sigma_is_one_letter_wherever_it_stands_in_a_name(local: str, any_case: Random) -> None:
+    spelling = "".join(any_case.choice([each, each.lower(), each.upper()]) for each in local)
+    try:
+        one, other = parse(f"{local}@example.org"), parse(f"{spelling}@example.org")
+    except AddressError:
+        assume(False)
+    assert hash(one, KEY) == hash(other, KEY)
+    assert same(one.text, other.text)
 
 
 def test_the_hash_tells_addresses_and_keys_apart() -> None:

@@ -1,5 +1,8 @@
 """What authors wrote, fitted to a page."""
 
+import re
+
+import nh3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,11 +59,32 @@ def test_pictures_are_fetched_when_they_are_near() -> None:
 HARM = ["<pre>", "</pre>", "<table>", "<img>", '"', "'", "<h4>", "&lt;", ">", " onclick=x", "a", "=", "<abbr title='"]
 
 
-@given(st.lists(st.sampled_from(HARM), max_size=12).map("".join))
+HARMFUL = st.lists(st.sampled_from(HARM), max_size=12).map("".join)
+
+
+@given(HARMFUL)
 def test_what_only_looks_like_a_tag_is_left_as_it_is(text: str) -> None:
-    """Fitting adds what it adds, and cleaning that again takes away no more than that."""
     clean = fragment(markdown.blocks(f'<p><abbr title="{Markup.escape(text)}">x</abbr></p>'), lambda _: Shown("", 1, 1))
     assert fitted(clean, words("en"), under=3, about="x") == clean
+
+
+FITTED = ["<pre>code</pre>", "<table><tr><td>a</td></tr></table>", "<h4>a</h4>", "<h6>a</h6>", "\n\n![a](b.png)\n\n"]
+
+
+@given(st.lists(st.sampled_from(FITTED + HARM), max_size=12).map("".join), HARMFUL)
+def test_cleaning_again_takes_away_what_fitting_added_and_no_more(source: str, about: str) -> None:
+    """But the levels of headings. So nothing of the author's got out of where it stood."""
+    written = f'{source}<p><abbr title="{Markup.escape(about)}">x</abbr></p>'
+    clean = fragment(markdown.blocks(written), lambda name: Shown(name, 1, 1))
+    again = _cleaned(fitted(clean, words("en"), under=3, about=about))
+    assert re.sub("h[456]", "h", again) == re.sub("h[456]", "h", _cleaned(clean))
+
+
+def _cleaned(html: str) -> str:
+    """Of all that fitting may add: boxes, roles, names, what is focusable, what waits."""
+    tags = {*nh3.ALLOWED_TAGS, "h4", "h5", "h6"} - {"div"}
+    kept = {**nh3.ALLOWED_ATTRIBUTES, "abbr": {"title"}, "img": {"src", "alt", "width", "height"}}
+    return nh3.clean(html, tags=tags, attributes=kept, link_rel=None)
 
 
 def test_the_issue_and_the_page_of_a_commentary_keep_their_headings_in_order(

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from mailer import links
@@ -64,6 +65,7 @@ def create_app(app: App) -> FastAPI:
     web.add_middleware(Guard)  # outside of everything
     web.add_exception_handler(HTTPException, _refused)
     web.add_exception_handler(RequestValidationError, _refused)
+    web.add_exception_handler(ClientDisconnect, _hung_up)
     web.add_exception_handler(LinkProblem, _link_problem)
     web.add_exception_handler(signin.NotSignedIn, signin.not_signed_in)
     web.add_exception_handler(DatabaseError, _database_failed)
@@ -141,6 +143,11 @@ def _again(request: Request) -> str:
         return ""
     named_by_token = path.count("/") > 1 and path.split("/")[1] in links.MAILED
     return "" if path == "/subscribe" or named_by_token else f"{HERE}/"
+
+
+def _hung_up(request: Request, error: Exception) -> Response:
+    """In the midst of the body: nobody reads an answer, and nothing was done."""
+    return Response(status_code=400)
 
 
 def _link_problem(request: Request, error: Exception) -> Response:

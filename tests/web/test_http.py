@@ -135,3 +135,16 @@ async def test_a_long_body_is_no_header_and_two_requests_are_counted_apart(app: 
     async with served(app) as port:
         assert await statuses(port, request(10, b"x" * 2 * LARGEST_HEADER)) == [405]
         assert await statuses(port, request(size), request(size), request(size)) == [405, 405, 405]
+
+
+async def test_who_hangs_up_in_the_midst_of_a_form_leaves_no_traceback(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    for whole in (TRAILER, request(1, b"x" * 9).replace(b"/health", b"/api/subscribe")):
+        async with served(app) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(whole[:-5])
+            await writer.drain()
+            writer.close()
+            assert await statuses(port, request(1)) == [405]
+    assert [each.getMessage() for each in caplog.records if each.exc_info] == []

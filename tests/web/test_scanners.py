@@ -35,6 +35,9 @@ PREFETCHING = [
     {"User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) SafeLinks", "Origin": "https://scanner.example"},
 ]
 
+UNASKED = (DeliveryKind.GOODBYE, DeliveryKind.WARNING, DeliveryKind.PREFERENCES, DeliveryKind.MY_DATA_FILE)
+"""Letters that answer no act of the reader's on our pages."""
+
 Look = Callable[[set[str]], None]
 
 
@@ -56,7 +59,7 @@ class Mailbox:
         self._fetch(look)
         self._send_an_issue()
         self._fetch(look)
-        for kind in (DeliveryKind.GOODBYE, DeliveryKind.WARNING):
+        for kind in UNASKED:
             self._ask(kind, reader)
             self._fetch(look)
         preferences = self._rows.preferences_path(reader)
@@ -71,7 +74,6 @@ class Mailbox:
         self._fetch(look)
 
     def _ask(self, kind: DeliveryKind, reader: Subscription) -> None:
-        """A letter that answers no act of the reader's on our pages."""
         assert reader.id is not None
         with self._app.database.write() as session:
             asked = optin.ask_again(session, reader.id, self._app.clock())
